@@ -1,0 +1,38 @@
+# Each target sets up what it needs; a second call finds it there and is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# dvc and the stages call `python` and `dvc` by name: those of our environment come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Telemetry of libraries stays off.
+export GX_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: repro test lint format setup clean
+
+repro: $(READY)  ## run the pipeline: only what changed runs again
+	dvc repro
+
+test: $(READY)  ## run the tests
+	python -m pytest -q
+
+lint: $(READY)  ## check style and formatting
+	ruff check .
+	ruff format --check .
+
+format: $(READY)  ## put the code in shape
+	ruff check --fix .
+	ruff format .
+
+setup: $(READY)  ## make the environment
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Afina needs Python 3.11 to 3.13, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:  ## remove the environment and caches of tools; data, models and DVC's cache stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

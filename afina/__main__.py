@@ -1,0 +1,69 @@
+"""Afina's commands for a person: choose a recipe, ask the tuned model, look whether the machine is ready."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.plumbing.problem import Problem
+from stages.plumbing.run import quieten
+
+cli = typer.Typer(
+    help="Fine-tune small language models on your own table of texts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="Its name; without one, the recipes there are are listed.")] = "",
+    *,
+    force: Annotated[bool, typer.Option(help="Overwrite a params.yaml that was changed by hand.")] = False,
+) -> None:
+    """Make a recipe the experiment: copy recipes/NAME.yaml over params.yaml."""
+    from afina.recipes import choose, listed
+
+    if name:
+        choose(name, Path("recipes"), Path("params.yaml"), force=force)
+    else:
+        for line in listed(Path("recipes")):
+            print(line)
+
+
+@cli.command()
+def generate(
+    texts: Annotated[list[str] | None, typer.Argument(help="The input, where the prompt has one field.")] = None,
+    *,
+    field: Annotated[list[str] | None, typer.Option(help="A field of the prompt: --field carta='O Louco'.")] = None,
+    model: Annotated[str, typer.Option(help="Who answers: base, adapter, merged, or all three.")] = "adapter",
+    limit: Annotated[int, typer.Option(help="Without input: answer this many of the held-out rows.")] = 3,
+) -> None:
+    """Let the base, the tuned or the merged model answer, and stream what it writes."""
+    from afina.generate import answer
+
+    answer(texts or [], field or [], model, limit)
+
+
+@cli.command()
+def doctor() -> None:
+    """Look whether this machine and this checkout are ready, and say what is missing."""
+    from afina.doctor import examine
+
+    sys.exit(0 if examine(Path.cwd()) else 1)
+
+
+def app() -> None:
+    """Run the command line; a problem is told without a traceback."""
+    quieten()
+    try:
+        cli()
+    except Problem as problem:
+        print(f"\n✗ afina: {problem}\n", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    app()

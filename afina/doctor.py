@@ -1,0 +1,85 @@
+"""Whether a machine and a checkout are ready for a run: each finding is one line, and says what to do."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from stages.plumbing.params import PARAMS, load
+from stages.plumbing.problem import Problem
+
+PACKAGES = ("dvc", "torch", "transformers", "peft", "bitsandbytes", "trl", "datasets", "evaluate", "polars", "pandera")
+FREE_BYTES = 5 * 2**30
+
+
+def examine(project: Path) -> bool:
+    """Print a line for each thing looked at; returns whether all is well."""
+    findings = [_python(), *_packages(project), _recipe(), *_source(project), _disk(project), _device()]
+    for good, text in findings:
+        print(f"{'✓' if good else '✗'} {text}")
+    return all(good for good, _ in findings)
+
+
+def _python() -> tuple[bool, str]:
+    told = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return good, f"Python {told}" + ("" if good else ": 3.11 to 3.13 is wanted; make PYTHON=python3.12 setup")
+
+
+def _packages(project: Path) -> list[tuple[bool, str]]:
+    """Each main package against the version that constraints.txt pins."""
+    pins = dict(
+        line.split("==") for line in (project / "constraints.txt").read_text("utf-8").splitlines() if "==" in line
+    )
+    findings = []
+    for name in PACKAGES:
+        try:
+            found = version(name).split("+")[0]
+        except PackageNotFoundError:
+            findings.append((False, f"{name} is missing: make setup"))
+            continue
+        good = found == pins[name]
+        findings.append((good, f"{name} {found}" + ("" if good else f", but {pins[name]} was tested: make setup")))
+    return findings
+
+
+def _recipe() -> tuple[bool, str]:
+    from stages.plumbing.params import check
+    from stages.plumbing.recipe import Recipe
+
+    try:
+        check(Recipe, load(PARAMS), PARAMS)
+    except Problem as problem:
+        return False, str(problem)
+    return True, f"{PARAMS} is a valid recipe"
+
+
+def _source(project: Path) -> list[tuple[bool, str]]:
+    """The source exists; a queued experiment runs in a copy of the commit, where some sources are not."""
+    path = Path(load(PARAMS)["source"]["path"])
+    if not path.is_file():
+        return [(False, f"source {path} does not exist: correct source.path")]
+    if path.is_absolute():
+        return [(True, f"source {path}")]
+    tracked = subprocess.run(["git", "ls-files", "--error-unmatch", str(path)], cwd=project, capture_output=True)
+    if tracked.returncode == 0:
+        return [(True, f"source {path}, tracked by git")]
+    return [
+        (True, f"source {path}"),
+        (True, "  for dvc exp run --queue name it by an absolute path: a queued run works in a copy of the commit"),
+    ]
+
+
+def _disk(project: Path) -> tuple[bool, str]:
+    free = shutil.disk_usage(project).free
+    good = free >= FREE_BYTES
+    return good, f"{free / 2**30:.0f} GiB of disk free" + ("" if good else ": base models and DVC's cache want more")
+
+
+def _device() -> tuple[bool, str]:
+    import torch
+
+    if torch.cuda.is_available():
+        return True, f"GPU {torch.cuda.get_device_name(0)}"
+    return True, f"no GPU: torch works on {torch.get_num_threads()} CPU threads"

@@ -1,0 +1,117 @@
+"""Asking a model of this project: with the prompt of its params.yaml, streaming what it writes."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib.adapters import load_adapter
+from stages.lib.determinism import make_deterministic
+from stages.lib.generation import Generation, padded
+from stages.lib.models import Model, load_model, load_tokenizer
+from stages.lib.prompts import Prompt, chosen, encode, fields_of
+from stages.lib.quantization import Quantization
+from stages.plumbing.params import Sections
+from stages.plumbing.problem import Problem
+
+BASE, ADAPTER, MERGED = Path("models/base"), Path("models/adapter"), Path("models/merged")
+ASKED = "data/split/{side}.parquet"
+
+
+class Params(Sections):
+    generation: Generation
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+    split: Any
+
+
+def answer(texts: list[str], fields: list[str], who: str, limit: int) -> None:
+    """Print what the models named by `who` write for the given texts, fields or held-out rows."""
+    params = Params.read()
+    makers = {"base": _base, "adapter": _adapter, "merged": _merged}
+    if who not in (*makers, "all"):
+        raise Problem("--model", who, f"{', '.join(makers)} or all", "choose one of these")
+    rows = _rows(texts, fields, params.prompt) or _held_out(params.split["evaluate_on"], limit)
+    for name in makers if who == "all" else (who,):
+        make_deterministic(params.generation.seed, params.model.threads)
+        net = makers[name](params)
+        tokenizer = load_tokenizer(MERGED if name == "merged" else BASE, params.model.family)
+        for row in rows:
+            encoded = encode([{"response": ""} | row], params.prompt, tokenizer)
+            print(f"\n[{name}] {encoded.texts[0]}\n→ ", end="", flush=True)
+            _stream(net, tokenizer, encoded.prompts[0], params.generation)
+            if row.get("response"):
+                print(f"  (reference: {row['response']})")
+
+
+def _present(folder: Path, stage: str) -> Path:
+    if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
+        raise Problem(str(folder), "no model", f"what the stage {stage} writes", f"dvc pull {stage}, or dvc repro {stage}")
+    return folder
+
+
+def _base(params: Params) -> Any:
+    return load_model(_present(BASE, "base"), params.model, params.quantization)
+
+
+def _adapter(params: Params) -> Any:
+    return load_adapter(_base(params), _present(ADAPTER, "train"))[0]
+
+
+def _merged(params: Params) -> Any:
+    whole = Quantization(method="none", double=False, compute=params.quantization.compute)
+    return load_model(_present(MERGED, "merge"), params.model, whole)
+
+
+def _rows(texts: list[str], given: list[str], prompt: Prompt) -> list[dict[str, str]]:
+    """Rows made of the command line: one per text, or one of the named fields."""
+    wanted = fields_of(chosen(prompt))
+    if given:
+        pairs = [item.partition("=") for item in given]
+        row = {name.strip(): value for name, _, value in pairs}
+        if set(row) != set(wanted) or not all(separator for _, separator, _ in pairs):
+            raise Problem(
+                "--field",
+                ", ".join(given),
+                f"name=value for each of {', '.join(wanted)}",
+                "give every field of the prompt once",
+            )
+        return [row]
+    if texts and len(wanted) != 1:
+        raise Problem(
+            "the command line",
+            "a text alone",
+            f"the fields {', '.join(wanted)}",
+            "name them: " + " ".join(f"--field {name}=..." for name in wanted),
+        )
+    return [{wanted[0]: text} for text in texts]
+
+
+def _held_out(side: str, limit: int) -> list[dict[str, Any]]:
+    import polars as pl
+
+    path = Path(ASKED.format(side=side))
+    if not path.is_file():
+        raise Problem(str(path), "no such file", "rows to answer", "give a text, or run dvc repro split")
+    return pl.read_parquet(path).head(limit).to_dicts()
+
+
+def _stream(net: Any, tokenizer: Any, prompt: list[int], generation: Generation) -> None:
+    """Print the answer token by token; beams cannot be streamed, so they are printed whole."""
+    import torch
+    from transformers import TextStreamer
+
+    streamer = None
+    if generation.num_beams == 1:
+        streamer = TextStreamer(tokenizer, skip_prompt=not net.config.is_encoder_decoder, skip_special_tokens=True)
+    ids, mask = padded([prompt], tokenizer.pad_token_id, tokenizer.padding_side)
+    torch.manual_seed(generation.seed)
+    with torch.inference_mode():
+        out = net.generate(
+            input_ids=ids.to(net.device),
+            attention_mask=mask.to(net.device),
+            streamer=streamer,
+            **generation.options(tokenizer),
+        )
+    if streamer is None:
+        start = 1 if net.config.is_encoder_decoder else ids.shape[1]
+        print(tokenizer.decode(out[0, start:], skip_special_tokens=True))

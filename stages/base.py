@@ -1,0 +1,63 @@
+"""Base: make the pinned base model and its tokenizer, so that the rest needs no network.
+
+    python -m stages.base data/samples/corpus.txt models/base reports/base.json
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib.checkpoints import from_folder, from_hub
+from stages.lib.corpus import read_corpus
+from stages.lib.determinism import make_deterministic
+from stages.lib.files import sha256_of_folder, whole, write_json
+from stages.lib.models import Model
+from stages.lib.scratch import make_model, make_tokenizer, pretrain
+from stages.plumbing.console import say
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    model: Model
+
+
+def main(source: Path, base: Path, report: Path) -> None:
+    model = Params.read().model
+    make_deterministic(model.seed, model.threads)
+    pretraining = None
+    if model.origin == "scratch":
+        net, tokenizer, pretraining = from_scratch(source, model)
+    else:
+        net, tokenizer = {"folder": from_folder, "hub": from_hub}[model.origin](model)
+    with whole(base) as begun:
+        net.save_pretrained(begun)
+        tokenizer.save_pretrained(begun)
+    facts = {"parameters": net.num_parameters(), "vocabulary": len(tokenizer)}
+    for fact, value in facts.items():
+        say(fact, value)
+    write_json(
+        report,
+        {
+            **facts,
+            **model.model_dump(include={"family", "origin", "name", "revision"}),
+            "pretraining": pretraining,
+            "sha256": sha256_of_folder(base),
+        },
+    )
+
+
+def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]]:
+    """A tokenizer and a model taught on `corpus`, and the facts of the pretraining."""
+    texts = read_corpus(corpus)
+    say("corpus", len(texts), "texts")
+    tokenizer = make_tokenizer(texts, model.family, model.scratch)
+    net = make_model(model.family, model.scratch, tokenizer)
+    losses = pretrain(net, texts, model, tokenizer)
+    last = losses[-50:]
+    facts = {"texts": len(texts), "steps": len(losses), "loss": round(sum(last) / len(last), 4)}
+    say("pretraining loss", facts["loss"], "(mean of the last 50 steps)")
+    return net, tokenizer, facts
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,35 @@
+"""Baseline: write down what the untouched base model answers.
+
+    python -m stages.baseline models/base data/split/test.parquet data/predictions/baseline.parquet
+"""
+
+from pathlib import Path
+
+from stages.lib.determinism import make_deterministic
+from stages.lib.files import write_table
+from stages.lib.generation import Generation
+from stages.lib.models import Model, load_model, load_tokenizer
+from stages.lib.predictions import predict, read_rows
+from stages.lib.prompts import Prompt
+from stages.lib.quantization import Quantization
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    generation: Generation
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+
+
+def main(base: Path, rows: Path, predictions: Path) -> None:
+    params = Params.read()
+    make_deterministic(params.generation.seed, params.model.threads)
+    tokenizer = load_tokenizer(base, params.model.family)
+    net = load_model(base, params.model, params.quantization)
+    write_table(predictions, predict(net, tokenizer, read_rows(rows), params.prompt, params.generation))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,32 @@
+"""Clean: keep the raw rows that make good examples, and count why the others were left out.
+
+python -m stages.clean data/raw data/clean.parquet data/quarantine.parquet reports/clean.json
+"""
+
+from pathlib import Path
+
+from stages.lib import files
+from stages.lib.cleaning import Cleaning
+from stages.lib.rules import Clean
+from stages.lib.source import Source, the_source_in
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    clean: Clean
+    source: Source
+
+
+def main(raw: Path, clean: Path, quarantine: Path, report: Path) -> None:
+    params = Params.read()
+    source = the_source_in(raw)
+    cleaning = Cleaning(params.source, params.clean)
+    with files.whole(clean) as kept, files.whole(quarantine) as set_aside:
+        cleaning.run(source, kept, set_aside)
+    files.write_json(report, cleaning.ledger.report())
+    cleaning.tell()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""The unlabelled corpus that a base model made from scratch reads: one text per line, UTF-8."""
+
+from pathlib import Path
+
+from stages.plumbing.problem import Problem
+
+
+def read_corpus(path: Path) -> list[str]:
+    """The lines of `path` that hold something; `.gz` is read too."""
+    import gzip
+
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    try:
+        with opened as file:
+            lines = [line.strip() for line in file]
+    except (UnicodeDecodeError, OSError) as error:
+        raise Problem(str(path), str(error), "a text file in UTF-8, one text per line", "correct model.path") from error
+    texts = [line for line in lines if line]
+    if len(texts) < 10:
+        raise Problem(str(path), f"{len(texts)} texts", "at least 10, one per line", "choose a longer corpus")
+    return texts

@@ -1,0 +1,190 @@
+"""What must be true of the whole data set: the section `expectations` as suites of Great Expectations."""
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from stages.plumbing.section import Section
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.expectations.expectation import Expectation
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# Offending rows that a report names; the count of all of them is there too.
+NAMED_ROWS = 20
+# What the rules should have left nowhere: HTML entities, tags, the replacement character (R51 measures the same).
+DIRT = r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,31});|</?(?:p|br|div|span|b|i|li|ul|ol|a|td|tr|table)\b[^<>]*>|\x{fffd}"
+
+
+class Quantile(Section):
+    """One quantile of the length of the responses, in characters."""
+
+    quantile: Share
+    min: int | None
+    max: int | None
+
+
+class Distinct(Section):
+    """How many different values a field has."""
+
+    min: int | None
+    max: int | None
+
+
+class Expectations(Section):
+    """The section `expectations`."""
+
+    min_rows: Annotated[int, Field(ge=1)]
+    max_share_set_aside: Share
+    max_share_duplicates: Share
+    max_share_dirty: Share
+    min_share_distinct_responses: Share
+    response_chars: list[Quantile]
+    distinct: dict[str, Distinct]
+
+    @model_validator(mode="after")
+    def _quantiles_differ(self) -> Self:
+        asked = [wanted.quantile for wanted in self.response_chars]
+        if len(set(asked)) < len(asked):
+            raise ValueError("each quantile once")
+        return self
+
+
+@dataclass
+class Outcome:
+    """One expectation, met or not: what was observed, what is wanted, the first row_ids that offend."""
+
+    name: str
+    ok: bool
+    observed: str
+    wanted: str
+    rows: list[int] = field(default_factory=list)
+
+
+def facts_of(clean: pl.LazyFrame, fields: list[str]) -> pl.DataFrame:
+    """What the expectations look at, 8 bytes a fact instead of texts: lengths, identities, dirt in the response."""
+    return clean.select(
+        "row_id",
+        *(pl.col(name).str.len_chars().cast(pl.Int64).alias(f"{name} chars") for name in fields),
+        *(pl.col(name).hash().reinterpret(signed=True).alias(f"{name} identity") for name in fields),
+        pl.col("response").str.contains(DIRT).cast(pl.Int8).alias("response dirt"),
+    ).collect(engine="streaming")
+
+
+def ledger_of(report: dict[str, Any]) -> pl.DataFrame:
+    """One row: the shares of the cleaning ledger."""
+    read = max(report["read"], 1)
+    return pl.DataFrame(
+        {"share set aside": [report["quarantined"] / read], "share of duplicates": [report["duplicates"] / read]}
+    )
+
+
+def _suites(section: Expectations, columns: list[str]) -> dict[str, dict[str, "Expectation"]]:
+    """Suite -> name -> expectation."""
+    import great_expectations.expectations as gxe
+
+    fields = columns[2:]
+    rows: dict[str, Expectation] = {
+        "enough_rows": gxe.ExpectTableRowCountToBeBetween(min_value=section.min_rows),
+        "row_id_present": gxe.ExpectColumnValuesToNotBeNull(column="row_id"),
+        "row_id_unique": gxe.ExpectColumnValuesToBeUnique(column="row_id"),
+        **{f"{name}_present": gxe.ExpectColumnValuesToNotBeNull(column=f"{name} chars") for name in fields},
+        **{
+            f"{name}_not_empty": gxe.ExpectColumnValuesToBeBetween(column=f"{name} chars", min_value=1)
+            for name in fields
+        },
+        "response_without_dirt": gxe.ExpectColumnValuesToBeInSet(
+            column="response dirt", value_set=[0], mostly=1 - section.max_share_dirty
+        ),
+        "responses_differ": gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
+            column="response identity", min_value=section.min_share_distinct_responses
+        ),
+    }
+    if section.response_chars:
+        ranges = {
+            "quantiles": [wanted.quantile for wanted in section.response_chars],
+            "value_ranges": [[wanted.min, wanted.max] for wanted in section.response_chars],
+        }
+        rows["response_chars"] = gxe.ExpectColumnQuantileValuesToBeBetween(
+            column="response chars", quantile_ranges=ranges, allow_relative_error=False
+        )
+    for name, wanted in section.distinct.items():
+        rows[f"{name}_distinct"] = gxe.ExpectColumnUniqueValueCountToBeBetween(
+            column=f"{name} identity", min_value=wanted.min, max_value=wanted.max
+        )
+    ledger = {
+        "share_set_aside": gxe.ExpectColumnValuesToBeBetween(
+            column="share set aside", min_value=0, max_value=section.max_share_set_aside
+        ),
+        "share_of_duplicates": gxe.ExpectColumnValuesToBeBetween(
+            column="share of duplicates", min_value=0, max_value=section.max_share_duplicates
+        ),
+    }
+    table = {"columns": gxe.ExpectTableColumnsToMatchOrderedList(column_list=["row_id", "line", *fields])}
+    return {"rows": rows, "ledger": ledger, "table": table}
+
+
+def check(
+    section: Expectations, facts: pl.DataFrame, ledger: pl.DataFrame, head: pl.DataFrame, columns: list[str]
+) -> tuple[list[Outcome], list["ExpectationSuiteValidationResult"]]:
+    """Run every suite on the pandas engine; gives the outcomes in order, and the results for the Data Docs."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the library is imported
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    place = context.data_sources.add_pandas("afina")
+    frames = {"rows": facts, "ledger": ledger, "table": head}
+    shape = {"result_format": "COMPLETE"}
+    outcomes, results = [], []
+    for suite_name, wanted in _suites(section, columns).items():
+        suite = gx.ExpectationSuite(suite_name)
+        for name, expectation in wanted.items():
+            expectation.meta = {"name": name}
+            suite.add_expectation(expectation)
+        context.suites.add(suite)
+        frame = frames[suite_name].to_pandas()
+        batch = place.add_dataframe_asset(suite_name).add_batch_definition_whole_dataframe("whole")
+        identity = {"unexpected_index_column_names": ["row_id"]} if "row_id" in frame else {}
+        result = batch.get_batch({"dataframe": frame}).validate(suite, result_format={**shape, **identity})
+        results.append(result)
+        outcomes += sorted((_outcome(one, frame) for one in result.results), key=lambda o: list(wanted).index(o.name))
+    return outcomes, results
+
+
+def _outcome(result: Any, frame: Any) -> Outcome:
+    """One of Great Expectations' results in the words of the report."""
+    config, found = result.expectation_config, result.result
+    observed = found.get("observed_value")
+    if observed is None and "unexpected_count" in found:
+        observed = f"{found['unexpected_count']} of {found['element_count']} rows offend"
+        if len(frame) == 1:
+            observed = float(frame[config.kwargs["column"]].iloc[0])
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        observed = result.exception_info["exception_message"]
+    places = found.get("unexpected_index_list") or []
+    rows = sorted(int(place["row_id"]) for place in places if isinstance(place, dict) and "row_id" in place)
+    settings = {key: value for key, value in config.kwargs.items() if key != "batch_id"}
+    wanted = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
+    return Outcome(config.meta["name"], bool(result.success), _short(observed), wanted, rows[:NAMED_ROWS])
+
+
+def _short(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "nothing" if value is None else str(_plain(value))
+    return "not a number" if math.isnan(value) else f"{value:.6g}"
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy's as Python's, within lists and mappings."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value.item() if hasattr(value, "item") else value

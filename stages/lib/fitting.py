@@ -1,0 +1,230 @@
+"""Fitting the adapter: from rows and a base model to the best adapter, its curves and the facts of the run."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from stages.lib.lora import Lora, attach, expected_parameters, matched
+from stages.lib.models import Model, device_of, load_model, load_tokenizer
+from stages.lib.progress import Best, Judge, curves, greedy, judged, log_every, watcher
+from stages.lib.prompts import Encoded, Prompt, encode
+from stages.lib.quantization import Quantization
+from stages.lib.resumption import keeper, last_complete
+from stages.lib.training import Plan, Train, arguments, collator_of, dataset, plan, settings_of, trainer_of
+from stages.plumbing.console import say
+from stages.plumbing.problem import Problem
+
+
+class Choices(Protocol):
+    """The sections that decide a training."""
+
+    lora: Lora
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+    train: Train
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the two sides that training sees."""
+
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The tuned model (the best adapter in place), its tokenizer, curve rows, and the facts: repeatable and not."""
+
+    net: Any
+    tokenizer: Any
+    curves: list[dict[str, float | None]]
+    summary: dict[str, Any]
+    runtime: dict[str, Any]
+
+
+def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
+    """Fit an adapter onto the model in `base`; the state of the work lies in `folder` and is resumed from there."""
+    train, family = choices.train, choices.model.family
+    tokenizer = load_tokenizer(base, family)
+    encoded = encode(rows.train, choices.prompt, tokenizer)
+    capped = rows.validation[: train.evaluation.rows]
+    watched = encode(capped, choices.prompt, tokenizer)
+    length = plan(len(rows.train), train)
+    net, expected = adapted(base, choices)
+    batches = batch_facts(encoded, train)
+    announce(net, rows, length, choices)
+
+    judge = Judge(
+        tokenizer, watched, [row["response"] for row in capped], greedy(choices.prompt, train.evaluation.batch_size)
+    )
+    best = Best(folder, train.early_stopping.metric)
+    stop = keeper(log_every(length.steps))
+    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, length, choices)
+    trainer.add_callback(watcher(best, length.steps, batches["tokens_per_row"], length.effective_batch))
+    trainer.add_callback(stop)
+    runtime = go(trainer, folder, stop)
+
+    state = trainer.state
+    chosen = best.restore(net)
+    say("best state", f"step {chosen['step']}, {chosen['metric']} {chosen['value']:.4f}")
+    points = curves(state.log_history, length.steps, length.steps_per_epoch)
+    facts = summarise(net, points, chosen, length, state.global_step, choices)
+    facts["model"]["parameters_expected"] = expected
+    return Fitted(net, tokenizer, points, facts | {"tokens": batches}, runtime)
+
+
+def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
+    """The base model with a fresh adapter, ready to be trained; and how many weights LoRA's closed form gives it."""
+    net = load_model(base, choices.model, choices.quantization)
+    if choices.quantization.method != "none":
+        from peft import prepare_model_for_kbit_training
+
+        net = prepare_model_for_kbit_training(
+            net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+    expected = expected_parameters(matched(net, choices.lora.targets), choices.lora.r)
+    wrapped = attach(net, choices.lora, choices.model.family)
+    if choices.train.gradient_checkpointing:
+        # Frozen embeddings give inputs without a gradient, and a checkpointed layer would then give none either.
+        wrapped.enable_input_require_grads()
+    return wrapped, expected
+
+
+def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
+    """What the training rows are as tokens; too many rows with nothing to learn from are an error."""
+    rows = len(encoded.prompts)
+    prompt, response = sum(map(len, encoded.prompts)), sum(map(len, encoded.responses))
+    empty = sum(len(ids) < 2 for ids in encoded.responses) / rows  # the end token alone
+    if empty > train.max_unlearnable:
+        raise Problem(
+            "data/split/train.parquet",
+            f"{empty:.1%} of the rows have a response without a single token",
+            f"at most {train.max_unlearnable:.1%} (train.max_unlearnable)",
+            "raise clean.min_response_chars, or look at the rows",
+        )
+    return {
+        "tokens_per_row": round((prompt + response) / rows, 3),
+        "supervised_share": round(response / (prompt + response), 6),
+        "shortened_prompts": encoded.shortened,
+        "cut_responses": encoded.cut,
+        "unlearnable_share": round(empty, 6),
+    }
+
+
+def announce(net: Any, rows: Rows, length: Plan, choices: Choices) -> None:
+    """Say what is about to happen."""
+    trained, total = net.get_nb_trainable_parameters()
+    train = choices.train
+    say("device", device_name(choices.model))
+    say("rows", f"{len(rows.train):,} to train on, {len(rows.validation):,} to validate on")
+    say("trained weights", f"{trained:,} of {total:,} ({trained / total:.1%})")
+    say("effective batch", f"{length.effective_batch} ({train.batch_size} × {train.accumulation} accumulated)")
+    say("planned steps", f"{length.steps:,} ({length.steps / length.steps_per_epoch:.2f} epochs)")
+
+
+def device_name(model: Model) -> str:
+    """The device in words, with its memory."""
+    import torch
+
+    if device_of(model) == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"CPU, {model.threads} threads, {memory:.0f} GiB"
+
+
+def make_trainer(
+    net: Any,
+    tokenizer: Any,
+    encoded: Encoded,
+    watched: Encoded,
+    judge: Judge,
+    folder: Path,
+    length: Plan,
+    choices: Choices,
+) -> Any:
+    """The library's trainer over our rows, without its own printing."""
+    from transformers import EarlyStoppingCallback, PrinterCallback
+
+    train, family = choices.train, choices.model.family
+    common = arguments(train, length, choices.model, choices.quantization, folder)
+    common |= {"logging_steps": log_every(length.steps)}
+    trainer = judged(trainer_of(family), judge)(
+        model=net,
+        args=settings_of(family, common, train, choices.prompt),
+        train_dataset=dataset(encoded, family),
+        eval_dataset=dataset(watched, family),
+        processing_class=tokenizer,
+        data_collator=collator_of(family, tokenizer, net),
+    )
+    trainer.remove_callback(PrinterCallback)
+    if train.early_stopping.patience:
+        trainer.add_callback(EarlyStoppingCallback(train.early_stopping.patience))
+    for weight in net.parameters():
+        if weight.requires_grad:
+            # TRL casts the adapter of a quantised model to bf16, which CPUs only emulate.
+            weight.data = weight.data.float()
+    return trainer
+
+
+def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
+    """Train, from the last complete checkpoint if there is one; a stop on demand becomes a problem that says so."""
+    checkpoint = last_complete(folder)
+    if checkpoint:
+        say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
+    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.stopped(trainer.state):
+        raise Problem(
+            f"training, step {trainer.state.global_step} of {trainer.state.max_steps}",
+            f"{stop.asked}; everything is saved",
+            "to go on to the end",
+            "dvc repro: the same run goes on from this step",
+        )
+    return {
+        "seconds": outcome.metrics["train_runtime"],
+        "floating_point_operations": trainer.state.total_flos,
+        "resumed_from_step": int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0,
+    }
+
+
+def summarise(
+    net: Any,
+    points: list[dict[str, float | None]],
+    best: dict[str, Any],
+    length: Plan,
+    done: int,
+    choices: Choices,
+) -> dict[str, Any]:
+    """The facts of `reports/train/summary.json`: the same for every run of the same commit on the same machine."""
+    trained, total = net.get_nb_trainable_parameters()
+    last_loss = [point["train_loss"] for point in points if point["train_loss"] is not None][-1]
+    at_best = next(point for point in points if point["step"] == best["step"])
+    return {
+        "model": {
+            **choices.model.model_dump(include={"family", "origin", "name"}),
+            **choices.lora.model_dump(include={"r", "alpha", "targets"}),
+            "parameters_total": total - trained,
+            "parameters_trained": trained,
+        },
+        "steps": {"planned": length.steps, "done": done},
+        "epochs": {
+            "planned": round(length.steps / length.steps_per_epoch, 4),
+            "done": round(done / length.steps_per_epoch, 4),
+        },
+        "effective_batch": length.effective_batch,
+        "best": best | {"value": round(best["value"], 6)},
+        "train_loss": last_loss,
+        "validation_loss": at_best["validation_loss"],
+        "rougeL": at_best["rougeL"],
+        "bleu": at_best["bleu"],
+        "guarantee": GUARANTEES[device_of(choices.model)],
+    }
+
+
+GUARANTEES = {
+    "cpu": "equal bytes for equal parameters, rows, code, libraries, threads and kind of processor",
+    "cuda": "equal seeds and order of rows; CUDA kernels may round differently from run to run",
+}

@@ -1,0 +1,53 @@
+"""The ledger of cleaning: read = kept + duplicates + quarantined, whatever the source holds."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+DUPLICATE = "duplicate"
+
+
+class Ledger:
+    """Counts rows block by block; distinct texts are counted by 64-bit hashes, 8 bytes per row and field."""
+
+    def __init__(self, fields: list[str]) -> None:
+        self.fields = fields
+        self.read = self.kept = 0
+        self.reasons: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        self._chars: Counter[str] = Counter()
+        self._hashes: dict[str, list[np.ndarray]] = {name: [] for name in fields}
+
+    def add(self, kept: pl.DataFrame, set_aside: pl.DataFrame, changed: dict[str, int]) -> None:
+        """Enter one block: its kept rows, its rows set aside (column `reason`), the rows that each rule changed."""
+        self.read += kept.height + set_aside.height
+        self.kept += kept.height
+        self.reasons.update(dict(set_aside["reason"].value_counts().iter_rows()))
+        self.changed.update(changed)
+        for name in self.fields:
+            self._chars[name] += int(kept[name].str.len_chars().sum())
+            self._hashes[name].append(kept[name].hash().to_numpy())
+
+    @property
+    def duplicates(self) -> int:
+        return self.reasons[DUPLICATE]
+
+    @property
+    def quarantined(self) -> int:
+        return self.read - self.kept - self.duplicates
+
+    def report(self) -> dict[str, Any]:
+        """The content of reports/clean.json; mean lengths in characters, counts in rows."""
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "duplicates": self.duplicates,
+            "quarantined": self.quarantined,
+            "reasons": {reason: n for reason, n in sorted(self.reasons.items()) if n and reason != DUPLICATE},
+            "changed": dict(sorted(self.changed.items())),
+            "distinct": {name: len(np.unique(np.concatenate(parts))) for name, parts in self._hashes.items()},
+            "mean_chars": {name: round(self._chars[name] / max(self.kept, 1), 6) for name in self.fields},
+            "columns": ["row_id", "line", *self.fields],
+        }

@@ -1,0 +1,114 @@
+"""Folding the adapter into the base model, and measuring that the answers stay the same."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stages.lib.generation import Generation, answers, teacher_forced
+from stages.lib.models import FAMILIES, Model, device_of
+from stages.lib.prompts import Encoded
+from stages.plumbing.problem import Problem
+from stages.plumbing.section import Section
+
+
+class Merge(Section):
+    """The section `merge`."""
+
+    dtype: Literal["float32", "bfloat16", "float16"]
+    parity_rows: int = Field(ge=1)
+    max_logit_difference: float = Field(ge=0)
+    min_equal_answers: float = Field(ge=0, le=1)
+
+
+def load_full(folder: Path, model: Model, dtype: str) -> Any:
+    """The model of `folder` with unquantised weights of `dtype`."""
+    import torch
+    import transformers
+
+    auto = getattr(transformers, FAMILIES[model.family][0])
+    return auto.from_pretrained(folder, dtype=getattr(torch, dtype), device_map={"": device_of(model)}).eval()
+
+
+def observe(net: Any, tokenizer: Any, encoded: Encoded, generation: Generation) -> tuple[Any, list[str]]:
+    """What parity is measured on: logits at the tokens of the references (fp32, on the CPU), and the answers."""
+    import torch
+
+    inputs = teacher_forced(encoded.prompts, encoded.responses, net, tokenizer)
+    with torch.inference_mode():
+        logits = net(**inputs).logits[inputs["labels"] != -100].float().cpu()
+    return logits, [answer.text for answer in answers(net, tokenizer, encoded.prompts, generation, None)]
+
+
+def parity(tuned: tuple[Any, list[str]], merged: tuple[Any, list[str]]) -> dict[str, float]:
+    """How far the merged model is from base and adapter together: logits, and the share of equal answers."""
+    difference = (tuned[0] - merged[0]).abs()
+    equal = sum(one == other for one, other in zip(tuned[1], merged[1], strict=True))
+    return {
+        "max_logit_difference": round(difference.max().item(), 6),
+        "mean_logit_difference": round(difference.mean().item(), 6),
+        "equal_answers": round(equal / len(tuned[1]), 6),
+        "rows": len(tuned[1]),
+    }
+
+
+def insist(facts: dict[str, float], limits: Merge) -> None:
+    """Raise a problem when the merged model says other things than base and adapter together."""
+    where = "params.yaml, merge"
+    if facts["max_logit_difference"] > limits.max_logit_difference:
+        raise Problem(
+            where,
+            f"logits drift by {facts['max_logit_difference']:g} at most",
+            f"{limits.max_logit_difference:g} or less (merge.max_logit_difference)",
+            "train without quantization, merge in float32, or raise the limit if that drift is acceptable",
+        )
+    if facts["equal_answers"] < limits.min_equal_answers:
+        raise Problem(
+            where,
+            f"{facts['equal_answers']:.1%} of the answers stay the same",
+            f"{limits.min_equal_answers:.1%} or more (merge.min_equal_answers)",
+            "train without quantization, merge in float32, or lower the limit if that drift is acceptable",
+        )
+
+
+CARD = """---
+library_name: transformers
+pipeline_tag: {task}
+base_model: {base}
+tags:
+  - afina
+  - lora
+---
+
+# A merged model made by Afina
+
+The base model {base} with a LoRA adapter folded in (weights in {dtype}). It loads without PEFT:
+
+```python
+from transformers import {auto}, AutoTokenizer
+
+model = {auto}.from_pretrained("models/merged")
+tokenizer = AutoTokenizer.from_pretrained("models/merged")
+```
+
+It reads prompts made with this template, and nothing else was tested:
+
+```text
+{template}
+```
+
+Folding moved logits by {max_logit_difference} at most (mean {mean_logit_difference}); {equal_answers:.1%} of {rows}
+answers stayed the same. How well it answers is in `reports/metrics.json` of the project that made it.
+"""
+
+
+def card(model: Model, template: str, limits: Merge, facts: dict[str, float]) -> str:
+    """The model card of the merged model, with front matter that the hub reads."""
+    return CARD.format(
+        base=model.name or f"{model.family} from {model.path.as_posix()}",
+        task="text2text-generation" if model.family == "seq2seq" else "text-generation",
+        auto=FAMILIES[model.family][0],
+        dtype=limits.dtype,
+        template=template,
+        **facts,
+    )

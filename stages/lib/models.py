@@ -1,0 +1,103 @@
+"""The base model: which one, and loading it with its tokenizer from a folder."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.lib.quantization import Quantization, loading_options
+from stages.plumbing.problem import Problem
+from stages.plumbing.section import Section
+
+
+class Scratch(Section):
+    """A small base model made by the project itself: its shape and its pretraining."""
+
+    vocabulary: int = Field(ge=400)
+    width: int = Field(ge=8)
+    feed_forward: int = Field(ge=8)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    positions: int = Field(ge=32)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> "Scratch":
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, {self.heads}")
+        return self
+
+
+class Model(Section):
+    """The section `model`."""
+
+    family: Literal["seq2seq", "causal"]
+    origin: Literal["scratch", "folder", "hub"]
+    path: Path
+    name: str | None
+    revision: str | None
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    scratch: Scratch
+
+    @model_validator(mode="after")
+    def _a_hub_model_has_a_name(self) -> "Model":
+        if self.origin == "hub" and not self.name:
+            raise ValueError("origin hub wants model.name, such as google/flan-t5-base")
+        return self
+
+
+# family → (class of the model in transformers, side on which prompts are padded, PEFT's name of the task)
+FAMILIES: dict[str, tuple[str, str, str]] = {
+    "seq2seq": ("AutoModelForSeq2SeqLM", "right", "SEQ_2_SEQ_LM"),
+    "causal": ("AutoModelForCausalLM", "left", "CAUSAL_LM"),
+}
+
+
+def device_of(model: Model) -> str:
+    """ "cpu" or "cuda", as asked for; `auto` takes a GPU where there is one."""
+    import torch
+
+    if model.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if model.device == "cuda" and not torch.cuda.is_available():
+        raise Problem(
+            "params.yaml, model.device",
+            "cuda, but torch sees no GPU here",
+            "a CUDA GPU and its driver, or another device",
+            "set model.device: auto",
+        )
+    return model.device
+
+
+def load_tokenizer(folder: Path, family: str) -> Any:
+    """The tokenizer saved in `folder`, with a padding token and the padding side of its family."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.padding_side = FAMILIES[family][1]
+    if tokenizer.pad_token_id is None:
+        # Padding is masked by position, never by identity, so any known token can stand in.
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
+    """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says."""
+    import transformers
+
+    auto = getattr(transformers, FAMILIES[model.family][0])
+    options = loading_options(quantization, model.family, device_of(model))
+    try:
+        loaded = auto.from_pretrained(folder, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Problem(
+            str(folder),
+            " ".join(str(error).split())[:300],
+            f"a {model.family} checkpoint in the format of transformers",
+            "check model.family and model.origin in params.yaml, then run the stage base again: dvc repro -f base",
+        ) from error
+    return loaded.eval()

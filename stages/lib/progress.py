@@ -1,0 +1,184 @@
+"""What is watched while an adapter is fitted: generated metrics, the best state so far, and the curves."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from stages.lib.files import read_json, whole, write_json
+from stages.lib.generation import Generation, answers
+from stages.lib.overlap import bleu, rouge_l
+from stages.lib.prompts import Encoded, Prompt
+from stages.plumbing.console import bar, say
+from stages.plumbing.problem import Problem
+
+CURVES = ["step", "epoch", "learning_rate", "train_loss", "validation_loss", "rougeL", "bleu"]
+WINDOWS = 50  # points of the curve of the training loss
+LOGGED = 1000  # log entries that a training keeps at most: they travel in every checkpoint
+
+
+def log_every(steps: int) -> int:
+    """Steps between two entries of the log."""
+    return max(1, math.ceil(steps / LOGGED))
+
+
+def greedy(prompt: Prompt, batch_rows: int) -> Generation:
+    """How answers are generated during training: greedily, and as long as a response may be."""
+    longest = prompt.max_prompt_tokens + prompt.max_response_tokens
+    return Generation(
+        max_new_tokens=prompt.max_response_tokens,
+        num_beams=1,
+        sample=False,
+        temperature=1.0,
+        top_p=1.0,
+        batch_tokens=batch_rows * longest,
+        seed=0,
+    )
+
+
+class Judge:
+    """Measures an adapter on fixed rows by what it writes by itself, never fed with the reference."""
+
+    def __init__(self, tokenizer: Any, encoded: Encoded, references: list[str], how: Generation) -> None:
+        self.tokenizer, self.prompts, self.references, self.how = tokenizer, encoded.prompts, references, how
+
+    def __call__(self, net: Any) -> dict[str, float]:
+        """ROUGE-L (0 to 1) and BLEU (0 to 100) of `net` as it is."""
+        import torch
+
+        training, chance = net.training, torch.get_rng_state()
+        net.eval()
+        written = [answer.text for answer in answers(net, self.tokenizer, self.prompts, self.how, None)]
+        net.train(training)
+        torch.set_rng_state(chance)  # looking at a model must not change how its training goes on
+        return {"rougeL": rouge_l(written, self.references), "bleu": bleu(written, self.references)}
+
+
+def judged(trainer: type, judge: Judge) -> type:
+    """`trainer` with the judge's metrics beside the validation loss of each evaluation."""
+
+    class Judged(trainer):
+        def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in judge(self.model).items()})
+            return output
+
+    return Judged
+
+
+class Best:
+    """The best adapter so far, kept in a folder: weights, and the step and value that made it best."""
+
+    def __init__(self, folder: Path, metric: str) -> None:
+        self.folder, self.metric = folder, metric
+        self.sign = -1 if metric == "validation_loss" else 1
+
+    def read(self) -> dict[str, Any] | None:
+        path = self.folder / "best.json"
+        return read_json(path) if path.is_file() else None
+
+    def offer(self, net: Any, step: int, value: float) -> bool:
+        """Keep the state of `net` when it is strictly better; the weights are written before the word that they are."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        best = self.read()
+        if best and self.sign * value <= self.sign * best["value"]:
+            return False
+        name = f"best-{step}.safetensors"
+        with whole(self.folder / name) as begun:
+            save_file({key: tensor.contiguous() for key, tensor in get_peft_model_state_dict(net).items()}, begun)
+        write_json(self.folder / "best.json", {"step": step, "value": value, "metric": self.metric, "file": name})
+        if best and best["file"] != name:
+            (self.folder / best["file"]).unlink(missing_ok=True)
+        return True
+
+    def restore(self, net: Any) -> dict[str, Any]:
+        """Put the best state back into `net`; returns its step, metric and value."""
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        best = self.read()
+        if best is None:
+            raise RuntimeError("no evaluation was made, so there is no best state")
+        set_peft_model_state_dict(net, load_file(self.folder / best["file"]))
+        return {key: best[key] for key in ("step", "metric", "value")}
+
+
+def watcher(best: Best, steps: int, row_tokens: float, batch: int) -> Any:
+    """The callback that shows progress, keeps the best state and stops a training that has become NaN."""
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.bar = bar("training", steps, "steps")
+            self.bar.update(state.global_step)
+            self.bar.unpause()
+            self.started, self.first = time.monotonic(), state.global_step
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.bar.update(state.global_step - self.bar.n)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict, **kwargs: Any) -> None:
+            if "loss" in logs:
+                self.loss = float(logs["loss"])
+                self.bar.set_postfix_str(f"loss {self.loss:.3f}", refresh=False)
+                if not math.isfinite(self.loss):
+                    raise Problem(
+                        f"training, step {state.global_step}",
+                        f"a loss of {self.loss}",
+                        "a finite loss",
+                        "lower train.learning_rate or train.max_grad_norm; look for odd rows in data/clean.parquet",
+                    )
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, model: Any, **kwargs: Any) -> None:
+            value = metrics["eval_loss" if best.metric == "validation_loss" else f"eval_{best.metric}"]
+            new = best.offer(model, state.global_step, value)
+            done = state.global_step - self.first
+            speed = done * batch * row_tokens / (time.monotonic() - self.started)
+            self.bar.clear()
+            say(
+                f"step {state.global_step} of {steps}",
+                f"train loss {self.loss:.3f}, validation loss {metrics['eval_loss']:.3f}, "
+                f"ROUGE-L {metrics['eval_rougeL']:.3f}, BLEU {metrics['eval_bleu']:.1f}, "
+                f"{speed:,.0f} tokens/s{' (best so far)' if new else ''}",
+            )
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.bar.close()
+
+    return Watcher()
+
+
+def curves(log: list[dict[str, Any]], steps: int, steps_per_epoch: int) -> list[dict[str, float | None]]:
+    """The trainer's log as rows of `CURVES`: a mean training loss per window, and what each evaluation found."""
+    window = max(1, steps // WINDOWS)
+    rows: dict[int, dict[str, float | None]] = {}
+    pending: list[float] = []
+    for entry in sorted(log, key=lambda entry: (entry["step"], "eval_loss" in entry)):
+        step = entry["step"]
+        if "loss" in entry:
+            pending.append(float(entry["loss"]))
+            if step % window == 0 or step == steps:
+                row = rows.setdefault(step, _row(step, steps_per_epoch))
+                row["train_loss"] = round(sum(pending) / len(pending), 6)
+                row["learning_rate"] = float(f"{entry['learning_rate']:.6g}")
+                pending = []
+        if "eval_loss" in entry:
+            row = rows.setdefault(step, _row(step, steps_per_epoch))
+            row["validation_loss"] = round(entry["eval_loss"], 6)
+            row["rougeL"] = round(entry["eval_rougeL"], 6)
+            row["bleu"] = round(entry["eval_bleu"], 4)
+    return [rows[step] for step in sorted(rows)]
+
+
+def _row(step: int, steps_per_epoch: int) -> dict[str, float | None]:
+    return dict.fromkeys(CURVES) | {"step": step, "epoch": round(step / steps_per_epoch, 4)}
+
+
+def write_curves(target: Path, rows: list[dict[str, float | None]]) -> None:
+    """Write the curves as a tab-separated table; what was not measured at a step stays empty."""
+    lines = ["\t".join(CURVES)]
+    lines += ["\t".join("" if row[name] is None else str(row[name]) for name in CURVES) for row in rows]
+    with whole(target) as begun:
+        begun.write_text("\n".join(lines) + "\n", "utf-8")

@@ -1,0 +1,151 @@
+"""Prompts: how a row becomes what the model reads and what it should write, as text and as token ids."""
+
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from stages.plumbing.problem import Problem
+from stages.plumbing.section import Section
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a row becomes a prompt: `text` with fields of the row in braces.
+
+    With `chat`, `system` and `text` go through the chat template of the model's tokenizer.
+    """
+
+    text: str
+    system: str = ""
+    chat: bool = False
+
+
+# A new template is one entry here, or `prompt.text` in params.yaml. Fields are the keys of source.columns.inputs.
+TEMPLATES: dict[str, Template] = {
+    "describe": Template("Descreva o produto: {title}"),
+    "product-question": Template(
+        'Pergunta: Qual é a descrição do produto "{title}"?\n'
+        "Contexto: título = {title}\n"
+        "Responda apenas com a descrição."
+    ),
+    "alpaca": Template(
+        "### Instruction:\nDescribe the product\n\n### Input:\n{title}\n\n### Response:\n",
+    ),
+    "chat": Template(
+        "Descreva o produto: {title}",
+        system="Você escreve descrições de produtos, claras e fiéis ao título.",
+        chat=True,
+    ),
+    "tarot": Template(
+        "Gere uma interpretação para a carta '{carta}' em '{evento}', na seção '{secao}', sobre o tema '{tema}'."
+    ),
+}
+
+
+class Prompt(Section):
+    """The section `prompt`."""
+
+    template: str
+    text: str | None
+    max_prompt_tokens: int = Field(ge=4)
+    max_response_tokens: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _one_template(self) -> "Prompt":
+        if self.template == "custom" and not self.text:
+            raise ValueError("template custom wants prompt.text")
+        if self.template != "custom" and self.template not in TEMPLATES:
+            raise ValueError(f"template must be custom or one of {', '.join(sorted(TEMPLATES))}")
+        return self
+
+
+def chosen(prompt: Prompt) -> Template:
+    """The template that the section names."""
+    return Template(prompt.text or "") if prompt.template == "custom" else TEMPLATES[prompt.template]
+
+
+def fields_of(template: Template) -> list[str]:
+    """The fields that a template wants, in order, each once."""
+    names = [name for _, name, _, _ in Formatter().parse(template.text) if name is not None]
+    return list(dict.fromkeys(names))
+
+
+def render(template: Template, row: dict[str, Any], tokenizer: Any) -> str:
+    """The prompt of one row as text."""
+    unknown = [name for name in fields_of(template) if name not in row]
+    if unknown:
+        raise Problem(
+            "params.yaml, prompt",
+            f"a template with the field {', '.join(unknown)}",
+            f"fields among {', '.join(name for name in row if name not in {'row_id', 'line', 'response'})}",
+            "choose another prompt.template, or name the field in source.columns.inputs",
+        )
+    # format_map works on the template alone: braces inside a row's text stay as they are.
+    text = template.text.format_map(row)
+    if not template.chat:
+        return text
+    if not getattr(tokenizer, "chat_template", None):
+        raise Problem(
+            "params.yaml, prompt.template",
+            "a chat template, but the base model's tokenizer has none",
+            "a chat model, or a plain template",
+            "choose a model trained for chat, or a template such as alpaca",
+        )
+    messages = [{"role": "system", "content": template.system}] if template.system else []
+    messages.append({"role": "user", "content": text})
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of some rows. `texts` are the prompts as read; `shortened` and `cut` count rows that lost text."""
+
+    texts: list[str]
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    shortened: int
+    cut: int
+
+
+def encode(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any) -> Encoded:
+    """Turn rows into token ids: prompts as the model reads them, responses with the token that ends them.
+
+    A prompt that is too long loses the end of its longest field, never the words of the template around it; a response
+    that is too long is cut and ended.
+    """
+    template = chosen(prompt)
+    texts = [render(template, row, tokenizer) for row in rows]
+    prompts = _prompt_ids(texts, template, tokenizer)
+    long = [index for index, ids in enumerate(prompts) if len(ids) > prompt.max_prompt_tokens]
+    for index in long:
+        texts[index], prompts[index] = _shortened(rows[index], template, prompt.max_prompt_tokens, tokenizer)
+    whole = tokenizer([row["response"] for row in rows], add_special_tokens=False)["input_ids"]
+    room = prompt.max_response_tokens - 1
+    responses = [[*ids[:room], tokenizer.eos_token_id] for ids in whole]
+    return Encoded(texts, prompts, responses, len(long), sum(len(ids) > room for ids in whole))
+
+
+def _prompt_ids(texts: list[str], template: Template, tokenizer: Any) -> list[list[int]]:
+    """Token ids of prompts; a chat template writes its own special tokens, other prompts get the tokenizer's."""
+    return tokenizer(texts, add_special_tokens=not template.chat)["input_ids"] if texts else []
+
+
+def _shortened(row: dict[str, Any], template: Template, limit: int, tokenizer: Any) -> tuple[str, list[int]]:
+    """The prompt of a row whose longest fields were cut from the end until it has at most `limit` tokens."""
+    fields = {name: str(row[name]) for name in fields_of(template)}
+    while True:
+        text = render(template, fields, tokenizer)
+        ids = _prompt_ids([text], template, tokenizer)[0]
+        if len(ids) <= limit:
+            return text, ids
+        longest = max(fields, key=lambda name: len(fields[name]), default="")
+        if not longest or not fields[longest]:
+            raise Problem(
+                "params.yaml, prompt.max_prompt_tokens",
+                f"{limit}, but the template alone has {len(ids)} tokens",
+                "room for the template and something of the row",
+                f"set prompt.max_prompt_tokens above {len(ids)}, or choose a shorter template",
+            )
+        fields[longest] = fields[longest][: int(len(fields[longest]) * limit / len(ids))]

@@ -1,0 +1,137 @@
+"""The state of an unfinished training: where it lies, which run it belongs to, and how a run is stopped and resumed.
+
+A training's state is no output of the pipeline. It lies in an ignored folder of the main checkout (also when DVC runs
+a queued experiment in a copy, which it deletes), under a fingerprint of all that decides the result; so it is resumed
+by the very same run only, and removed once the run has succeeded.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stages.lib.files import sha256, sha256_of_folder, write_json
+from stages.plumbing.console import say
+
+WORK = Path("work/train")
+LIBRARIES = ["accelerate", "bitsandbytes", "peft", "torch", "transformers", "trl"]
+COMPLETE = "complete"  # a file in a checkpoint that was saved to its end
+
+
+def main_checkout(here: Path) -> Path:
+    """The checkout that a person works in: DVC's copies for experiments lie below its `.dvc/tmp/exps`."""
+    parts = here.resolve().parts
+    for index in range(len(parts) - 2):
+        if parts[index : index + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:index])
+    return here.resolve()
+
+
+def ingredients(sections: dict[str, Any], files: list[Path], base: Path) -> dict[str, str]:
+    """Name → hash of everything that decides a training: parameters, rows, base model, code, libraries."""
+    code = {
+        name: sha256(Path(module.__file__))
+        for name, module in sys.modules.items()
+        if name.startswith("stages.lib.") and module.__file__
+    }
+    told = {f"params {name}": _digest(content) for name, content in sections.items()}
+    told |= {f"rows {path.name}": sha256(path) for path in files}
+    return told | {
+        "base model": sha256_of_folder(base),
+        "code": _digest(code),
+        "libraries": _digest({name: version(name) for name in LIBRARIES}),
+    }
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def workplace(told: dict[str, str], here: Path) -> Iterator[Path]:
+    """The folder of this run's state, locked while in use: a second trainer of the same run waits for the first."""
+    root = main_checkout(here) / WORK
+    folder = root / _digest(told)[:16]
+    if not folder.is_dir():
+        for line in strangers(root, told):
+            say("an unfinished run", line)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (root / f"{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting", "another process trains this very run")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir(exist_ok=True)  # the first trainer may have finished and cleared it
+        write_json(folder / "run.json", told)
+        yield folder
+
+
+def strangers(root: Path, told: dict[str, str]) -> list[str]:
+    """Why each unfinished training that lies here is not this run: one line each."""
+    lines = []
+    for path in sorted(root.glob("*/run.json")):
+        other = json.loads(path.read_text("utf-8"))
+        names = sorted(name for name in told.keys() | other.keys() if told.get(name) != other.get(name))
+        lines.append(f"in {path.parent.name} is not resumed: it differs in {', '.join(names)}")
+    return lines
+
+
+def clear(folder: Path) -> None:
+    """Remove the state of a run that has succeeded."""
+    shutil.rmtree(folder)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def last_complete(folder: Path) -> Path | None:
+    """The newest checkpoint that was saved to its end; what a killed process left half-written is removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    for path in found:
+        if not (path / COMPLETE).is_file():
+            shutil.rmtree(path)
+    whole = [path for path in found if path.is_dir()]
+    return whole[-1] if whole else None
+
+
+def keeper(every: int) -> Any:
+    """The callback that marks saved checkpoints as complete, and stops cleanly when asked to.
+
+    Asked means SIGINT, SIGTERM, or that the process that started this one (DVC) is gone. The run stops at the next
+    step that is a multiple of `every` (steps between two log entries), so that a resumed log equals an undisturbed one;
+    a second signal ends the process at once.
+    """
+    from transformers import TrainerCallback
+
+    class Keeper(TrainerCallback):
+        def __init__(self) -> None:
+            self.parent, self.asked = os.getppid(), ""
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.ask)
+
+        def ask(self, number: int, frame: object) -> None:
+            del frame
+            self.asked = signal.Signals(number).name
+            signal.signal(number, signal.SIG_DFL)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if os.getppid() != self.parent:
+                self.asked = "the end of the process that started it"
+            if self.asked and state.global_step % every == 0 and state.global_step < state.max_steps:
+                control.should_save = control.should_training_stop = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+        def stopped(self, state: Any) -> bool:
+            """Whether the run ended because it was asked to, before its last step."""
+            return bool(self.asked) and state.global_step < state.max_steps
+
+    return Keeper()

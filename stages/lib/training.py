@@ -1,0 +1,182 @@
+"""Training: the section `train`, the rows as tensors, and the trainer of each family."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.lib.models import Model, device_of
+from stages.lib.prompts import Encoded, Prompt
+from stages.lib.quantization import Quantization, compute_dtype
+from stages.plumbing.problem import Problem
+from stages.plumbing.section import Section
+
+
+class Evaluation(Section):
+    """When and on how much the adapter is measured during training."""
+
+    every: float = Field(gt=0)
+    rows: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+
+
+class EarlyStopping(Section):
+    """Which number decides what the best state is, and how long to wait for a better one."""
+
+    metric: Literal["validation_loss", "rougeL", "bleu"]
+    patience: int | None = Field(ge=1)
+
+
+class Train(Section):
+    """The section `train`."""
+
+    seed: int = Field(ge=0)
+    epochs: float = Field(gt=0)
+    max_steps: int | None = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulation: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
+    warmup: float = Field(ge=0)
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"]
+    beta1: float = Field(ge=0, lt=1)
+    beta2: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+    neftune_noise: float | None = Field(gt=0)
+    gradient_checkpointing: bool
+    group_by_length: bool
+    packing: bool
+    evaluation: Evaluation
+    early_stopping: EarlyStopping
+    save_steps: int = Field(ge=1)
+    keep_checkpoints: int = Field(ge=0)
+    max_unlearnable: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _warmup_is_a_share_or_steps(self) -> "Train":
+        if self.warmup >= 1 and self.warmup != int(self.warmup):
+            raise ValueError("warmup is a share of the steps below 1, or a whole number of steps")
+        return self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a training is: optimizer steps, and steps between two evaluations."""
+
+    effective_batch: int
+    steps_per_epoch: int
+    steps: int
+    evaluate_every: int
+
+
+def plan(rows: int, train: Train) -> Plan:
+    """Count the steps of a training on `rows` rows; `evaluation.every` below 1 is a share of all steps."""
+    batch = train.batch_size * train.accumulation
+    per_epoch = max(1, -(-rows // batch))
+    steps = train.max_steps or max(1, round(per_epoch * train.epochs))
+    every = train.evaluation.every
+    return Plan(batch, per_epoch, steps, max(1, round(steps * every) if every < 1 else round(every)))
+
+
+def dataset(encoded: Encoded, family: str) -> Any:
+    """The rows as a `datasets.Dataset` of input_ids, labels and length; prompts never count in the labels."""
+    from datasets import Dataset
+
+    pairs = list(zip(encoded.prompts, encoded.responses, strict=True))
+    if family == "seq2seq":
+        columns = {"input_ids": encoded.prompts, "labels": encoded.responses}
+        lengths = [max(len(prompt), len(response)) for prompt, response in pairs]
+    else:
+        columns = {
+            "input_ids": [prompt + response for prompt, response in pairs],
+            "labels": [[-100] * len(prompt) + response for prompt, response in pairs],
+        }
+        lengths = [len(prompt) + len(response) for prompt, response in pairs]
+    return Dataset.from_dict(columns | {"length": lengths})
+
+
+def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantization, folder: Path) -> dict[str, Any]:
+    """Arguments that both families' trainers take. Evaluation and saving are steered by callbacks and `schedule`."""
+    import torch
+
+    device = device_of(model)
+    half = compute_dtype(quantization, model.family, device)
+    return {
+        "output_dir": str(folder),
+        "seed": train.seed,
+        "data_seed": train.seed,
+        "max_steps": schedule.steps,
+        "per_device_train_batch_size": train.batch_size,
+        "per_device_eval_batch_size": train.evaluation.batch_size,
+        "gradient_accumulation_steps": train.accumulation,
+        "learning_rate": train.learning_rate,
+        "lr_scheduler_type": train.schedule,
+        "warmup_steps": train.warmup,
+        "optim": train.optimizer,
+        "adam_beta1": train.beta1,
+        "adam_beta2": train.beta2,
+        "weight_decay": train.weight_decay,
+        "max_grad_norm": train.max_grad_norm,
+        "label_smoothing_factor": train.label_smoothing,
+        "neftune_noise_alpha": train.neftune_noise,
+        "activation_checkpointing": train.gradient_checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if train.gradient_checkpointing else None,
+        "train_sampling_strategy": "group_by_length" if train.group_by_length else "random",
+        "bf16": half == torch.bfloat16,
+        "fp16": half == torch.float16,
+        "use_cpu": device == "cpu",
+        "eval_strategy": "steps",
+        "eval_steps": schedule.evaluate_every,
+        "save_strategy": "steps",
+        "save_steps": train.save_steps,
+        "save_total_limit": max(2, train.keep_checkpoints),
+        "metric_for_best_model": train.early_stopping.metric.removeprefix("validation_"),
+        "greater_is_better": train.early_stopping.metric != "validation_loss",
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "remove_unused_columns": True,
+        "dataloader_pin_memory": device == "cuda",
+    }
+
+
+def trainer_of(family: str) -> type:
+    """The library's trainer for a family."""
+    if family == "seq2seq":
+        from transformers import Seq2SeqTrainer
+
+        return Seq2SeqTrainer
+    from trl import SFTTrainer
+
+    return SFTTrainer
+
+
+def settings_of(family: str, common: dict[str, Any], train: Train, prompt: Prompt) -> Any:
+    """The trainer's arguments object for a family."""
+    if family == "seq2seq":
+        if train.packing:
+            raise Problem(
+                "params.yaml, train.packing",
+                "true for a seq2seq model",
+                "packing only for model.family: causal",
+                "set train.packing: false; train.group_by_length saves padding instead",
+            )
+        from transformers import Seq2SeqTrainingArguments
+
+        return Seq2SeqTrainingArguments(**common)
+    from trl import SFTConfig
+
+    longest = prompt.max_prompt_tokens + prompt.max_response_tokens
+    return SFTConfig(**common, max_length=longest, packing=train.packing, eval_packing=False)
+
+
+def collator_of(family: str, tokenizer: Any, net: Any) -> Any:
+    """The collator that pads a batch to its longest row; None where the trainer brings its own."""
+    if family == "seq2seq":
+        from transformers import DataCollatorForSeq2Seq
+
+        return DataCollatorForSeq2Seq(tokenizer, model=net, label_pad_token_id=-100)
+    return None

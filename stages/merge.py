@@ -1,0 +1,75 @@
+"""Merge: fold the adapter into the base, and prove that the answers stay the same.
+
+    python -m stages.merge models/base models/adapter data/split/test.parquet reports/gate.json
+        models/merged reports/merge.json
+"""
+
+from pathlib import Path
+
+from stages.lib.adapters import load_adapter
+from stages.lib.determinism import make_deterministic
+from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
+from stages.lib.generation import Generation
+from stages.lib.merging import Merge, card, insist, load_full, observe, parity
+from stages.lib.models import Model, load_model, load_tokenizer
+from stages.lib.predictions import read_rows
+from stages.lib.prompts import Prompt, chosen, encode
+from stages.lib.quantization import Quantization
+from stages.plumbing.console import say
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    generation: Generation
+    merge: Merge
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+
+
+def main(base: Path, adapter: Path, rows: Path, gate: Path, merged: Path, report: Path) -> None:
+    params = Params.read()
+    if not read_json(gate)["passed"]:
+        decline(merged, report)
+        return
+    make_deterministic(params.generation.seed, params.model.threads)
+    facts = fold(base, adapter, rows, merged, params)
+    write_json(report, facts | {"merged": True, "sha256": sha256_of_folder(merged)})
+    say("merged model", round(size_in_bytes(merged) / 1e6, 1), "MB")
+    say("logits drift", facts["max_logit_difference"], "at most")
+    say("equal answers", facts["equal_answers"], f"of {facts['rows']} rows")
+
+
+def decline(merged: Path, report: Path) -> None:
+    """Write no weights, and why: tuning that did not help is a result, not an error."""
+    reason = "the gate said no: see reports/comparison.json"
+    with whole(merged) as begun:
+        begun.mkdir()
+        (begun / "README.md").write_text(f"Nothing was merged: {reason}.\n", "utf-8")
+    write_json(report, {"merged": False, "reason": reason})
+    say("nothing merged", reason)
+
+
+def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) -> dict[str, float]:
+    """Write the merged model when it answers like base and adapter together; returns how close it is."""
+    import torch
+
+    tokenizer = load_tokenizer(base, params.model.family)
+    encoded = encode(read_rows(rows)[: params.merge.parity_rows], params.prompt, tokenizer)
+    tuned, _ = load_adapter(load_model(base, params.model, params.quantization), adapter)
+    before = observe(tuned, tokenizer, encoded, params.generation)
+    net, _ = load_adapter(load_full(base, params.model, "float32"), adapter)
+    net = net.merge_and_unload(safe_merge=True)
+    with whole(merged) as begun:
+        net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun)
+        tokenizer.save_pretrained(begun)
+        after = observe(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
+        facts = parity(before, after)
+        insist(facts, params.merge)
+        (begun / "README.md").write_text(card(params.model, chosen(params.prompt).text, params.merge, facts), "utf-8")
+    return facts
+
+
+if __name__ == "__main__":
+    run(main)

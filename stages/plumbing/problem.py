@@ -1,0 +1,20 @@
+"""The one kind of error that is meant for the person who can fix it."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Problem(Exception):
+    """A mistake in the input, the parameters or the machine, told so that it can be put right.
+
+    `where` names the file, line, column or parameter; `found` and `wanted` say what stands there and what should;
+    `do` is the way out. `run` prints it without a traceback and exits with status 1.
+    """
+
+    where: str
+    found: str
+    wanted: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.where}\n  found:  {self.found}\n  wanted: {self.wanted}\n  do:     {self.do}"

@@ -1,0 +1,65 @@
+"""A whole recipe: every section of params.yaml, and what must hold between them."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from stages.lib.expectations import Expectations
+from stages.lib.gate import Gate
+from stages.lib.generation import Generation
+from stages.lib.lora import Lora
+from stages.lib.merging import Merge
+from stages.lib.metrics import Metrics
+from stages.lib.models import Model
+from stages.lib.prompts import Prompt, chosen, fields_of
+from stages.lib.quantization import Quantization
+from stages.lib.report import Report
+from stages.lib.rules import Clean
+from stages.lib.shards import Shard
+from stages.lib.sides import Split
+from stages.lib.source import Source
+from stages.lib.training import Train
+
+
+class Recipe(BaseModel):
+    """The whole of params.yaml; an unknown section or key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source
+    clean: Clean
+    expectations: Expectations
+    shard: Shard
+    split: Split
+    prompt: Prompt
+    model: Model
+    quantization: Quantization
+    lora: Lora
+    train: Train
+    generation: Generation
+    metrics: Metrics
+    gate: Gate
+    merge: Merge
+    report: Report
+
+    @model_validator(mode="after")
+    def _the_prompt_uses_fields_of_the_source(self) -> Self:
+        fields, known = fields_of(chosen(self.prompt)), list(self.source.columns.inputs)
+        unknown = [name for name in fields if name not in known]
+        if unknown:
+            raise ValueError(
+                f"fields of source.columns.inputs ({', '.join(known)}) in the prompt's template, "
+                f"which asks for {', '.join(unknown)}: choose another prompt.template or map the columns"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_named_elsewhere_are_fields_of_the_source(self) -> Self:
+        known = list(self.source.columns.inputs)
+        named = {"split.stratify": [self.split.stratify], "split.group": self.split.group or []}
+        named["metrics.group"] = self.metrics.group or []
+        for where, names in named.items():
+            unknown = [name for name in names if name and name not in known]
+            if unknown:
+                raise ValueError(f"fields of source.columns.inputs ({', '.join(known)}) in {where}, not {unknown[0]}")
+        return self

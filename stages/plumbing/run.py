@@ -1,0 +1,35 @@
+"""Running a stage: the signature of its `main` is its command line, and a problem is told without a traceback."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from stages.plumbing.problem import Problem
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run `main` with the words of the command line; exit 1 with one clear message on a `Problem`."""
+    import typer
+
+    quieten()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    module = sys.modules[main.__module__]
+    app.command(help=module.__doc__)(main)
+    name = (module.__spec__.name if module.__spec__ else main.__module__).rsplit(".", 1)[-1]
+    try:
+        app()
+    except Problem as problem:
+        print(f"\n✗ {name}: {problem}\n", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def quieten() -> None:
+    """Keep the libraries' asides off the console: bars within bars, adverts, and warnings of nothing a person can do."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    # bitsandbytes looks for an optional kernel on some processors and says so at every start.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

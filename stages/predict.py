@@ -1,0 +1,45 @@
+"""Predict: write down what the tuned model answers, and prove that its adapter is active.
+
+    python -m stages.predict models/base models/adapter data/split/test.parquet
+        data/predictions/tuned.parquet reports/adapter_proof.json
+"""
+
+from pathlib import Path
+
+from stages.lib.adapters import load_adapter
+from stages.lib.determinism import make_deterministic
+from stages.lib.files import sha256, write_json, write_table
+from stages.lib.generation import Generation
+from stages.lib.models import Model, load_model, load_tokenizer
+from stages.lib.predictions import predict, read_rows
+from stages.lib.prompts import Prompt, encode
+from stages.lib.proof import ROWS, insist, prove
+from stages.lib.quantization import Quantization
+from stages.plumbing.console import say
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    generation: Generation
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+
+
+def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) -> None:
+    params = Params.read()
+    make_deterministic(params.generation.seed, params.model.threads)
+    tokenizer = load_tokenizer(base, params.model.family)
+    net, loaded = load_adapter(load_model(base, params.model, params.quantization), adapter)
+    table = read_rows(rows)
+    facts = prove(net, loaded, tokenizer, encode(table[:ROWS], params.prompt, tokenizer), params.generation)
+    insist(facts, adapter)
+    say("adapter", f"active: logits move by up to {facts['max_logit_difference']}")
+    say("answers it changes", facts["changed_answers_share"], f"of {facts['rows']} rows")
+    write_table(predictions, predict(net, tokenizer, table, params.prompt, params.generation))
+    write_json(proof, facts | {"passed": True, "adapter_sha256": sha256(adapter / "adapter_model.safetensors")})
+
+
+if __name__ == "__main__":
+    run(main)

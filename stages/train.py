@@ -1,0 +1,52 @@
+"""Train: fit the adapter on the training rows, keeping the state that does best on the validation rows.
+
+    python -m stages.train models/base data/split/train.parquet data/split/validation.parquet
+        models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
+"""
+
+from pathlib import Path
+
+from stages.lib.determinism import make_deterministic
+from stages.lib.files import whole, write_json
+from stages.lib.fitting import Rows, fit
+from stages.lib.lora import Lora, save
+from stages.lib.models import Model
+from stages.lib.predictions import read_rows
+from stages.lib.progress import write_curves
+from stages.lib.prompts import Prompt
+from stages.lib.quantization import Quantization
+from stages.lib.resumption import clear, ingredients, workplace
+from stages.lib.run_report import run_report
+from stages.lib.training import Train
+from stages.plumbing.console import logged
+from stages.plumbing.params import Sections
+from stages.plumbing.run import run
+
+
+class Params(Sections):
+    lora: Lora
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+    train: Train
+
+
+def main(
+    base: Path, train: Path, validation: Path, adapter: Path, summary: Path, curves: Path, run_facts: Path
+) -> None:
+    params = Params.read()
+    rows = Rows(read_rows(train), read_rows(validation))
+    make_deterministic(params.train.seed, params.model.threads)
+    told = ingredients(params.model_dump(mode="json"), [train, validation], base)
+    with logged("train"), workplace(told, Path.cwd()) as folder:
+        fitted = fit(base, rows, folder, params)
+        with whole(adapter) as begun:
+            save(fitted.net, fitted.tokenizer, begun, base)
+        write_json(summary, fitted.summary)
+        write_curves(curves, fitted.curves)
+        write_json(run_facts, run_report(fitted, rows))
+        clear(folder)
+
+
+if __name__ == "__main__":
+    run(main)

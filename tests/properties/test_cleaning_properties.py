@@ -1,0 +1,84 @@
+"""What holds for cleaning whatever the rows are."""
+
+import json
+
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages.lib.cleaning import Cleaning
+from stages.lib.readers import read
+from stages.lib.rules import Clean, Rules, put_right_rows, sorted_out
+from stages.lib.source import Source
+
+SECTION = Clean(
+    rules=Rules(**dict.fromkeys(Rules.model_fields, True)),
+    characters="default",
+    min_input_chars=2,
+    max_input_chars=20,
+    min_response_chars=3,
+    max_response_chars=30,
+)
+SOURCE = Source(
+    path="rows.jsonl", sha256=None, format="auto", encoding="auto", sheet=None, delimiter=None,
+    columns={"inputs": {"title": "title"}, "response": "content"},
+)  # fmt: skip
+
+# Pieces that rules are about, so that chance puts them beside each other.
+PIECES = st.sampled_from(
+    ["&amp;", "&", "amp;", "lt;", "&lt;", "gt;", "<b>", "</b>", "<", ">", "b", "\x00", "\u00ad", "Ã", "©", "\u0081", "\u00a0",
+     "é", "e\u0301", " ", "\n", "\U0001f600", "\u200d", "\ufe0f", "\ufffd", "#", "&#233;", ";", "a", "-->", "<!--", "Â", "â€™"]
+)  # fmt: skip
+TEXTS = st.one_of(st.none(), st.lists(PIECES, max_size=12).map("".join), st.text(max_size=40))
+ROWS = st.lists(st.tuples(TEXTS, TEXTS), max_size=12)
+
+
+@given(ROWS, st.sampled_from(["default", "strict", "any"]))
+@settings(max_examples=300, deadline=None)
+def test_cleaning_twice_equals_cleaning_once(rows, characters):
+    section = SECTION.model_copy(update={"characters": characters})
+    table = pl.DataFrame(rows, {"title": pl.String, "response": pl.String}, orient="row")
+    once, _ = put_right_rows(table, ["title", "response"], section)
+    twice, changed = put_right_rows(once, ["title", "response"], section)
+    assert twice.equals(once)
+    assert not any(changed.values())
+
+
+@given(ROWS)
+@settings(max_examples=100, deadline=None)
+def test_a_row_is_kept_or_has_one_reason(rows):
+    table = pl.DataFrame(rows, {"title": pl.String, "response": pl.String}, orient="row").with_row_index("row_id")
+    kept, out = sorted_out(table, ["title"], SECTION)
+    assert kept.height + out.height == table.height
+    assert out["reason"].null_count() == 0
+    assert kept["response"].str.len_chars().is_between(3, 30).all()
+
+
+LINES = st.lists(
+    st.one_of(
+        st.tuples(TEXTS, TEXTS).map(lambda row: json.dumps({"title": row[0], "content": row[1]}).encode()),
+        st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")),
+        st.sampled_from([b"", b"  ", b"{}", b"[]", b'{"title": 1}', b'{"title": "copo", "content": "um copo"}']),
+    ),
+    max_size=20,
+)
+
+
+@given(LINES, st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_read_is_kept_and_duplicates_and_quarantined_whatever_the_file_holds(tmp_path, lines, ends):
+    sure = b'{"title": "mesa", "content": "uma mesa"}'  # so that there is something to keep
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"\n".join([sure, *lines]) + b"\n" * ends)
+    cleaning = Cleaning(SOURCE, SECTION)
+    places, kept, aside = [], 0, 0
+    for block in read(path, SOURCE):
+        good, bad = cleaning.block(block)
+        kept, aside = kept + good.height, aside + bad.height
+        places += [*good["line"], *bad["line"]]
+    report = cleaning.ledger.report()
+    full = [number for number, line in enumerate([sure, *lines], 1) if line.strip()]
+    assert sorted(places) == full
+    assert report["read"] == len(full) == kept + aside
+    assert report["read"] == report["kept"] + report["duplicates"] + report["quarantined"]
+    assert report["quarantined"] == sum(report["reasons"].values())

@@ -1,0 +1,89 @@
+"""What holds for the split whatever the groups and near-duplicates are."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.lib.sides import METHODS, STRADDLING, TEST, TRAIN, VALIDATION, Split, by_hash, exactly, identities
+
+
+def section(**changes) -> Split:
+    return Split(
+        **{
+            **dict(seed=1, method="hash", validation=0.2, test=0.2, stratify=None, group=None, near_duplicates=0.8),
+            **dict(max_cluster=1000, shards=None, read=None, train_rows=None, folds=None, fold=0),
+            **dict(evaluate_on="test", max_leakage=0.0),
+            **changes,
+        }
+    )
+
+
+@st.composite
+def tables(draw):
+    """Groups of some rows, strata, and near-duplicate pairs (first < second)."""
+    count = draw(st.integers(1, 60))
+    groups = identities((str(draw(st.integers(0, 40))),) for _ in range(count))
+    strata = np.array([draw(st.integers(0, 3)) for _ in range(count)])
+    ends = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1))
+    pairs = sorted({(min(p), max(p)) for p in draw(st.lists(ends, max_size=25)) if p[0] != p[1]})
+    return groups, strata, pairs
+
+
+@given(tables(), st.sampled_from(["hash", "exact"]), st.integers(0, 5), st.sampled_from([2, 1000]))
+@settings(max_examples=300, deadline=None)
+def test_no_group_and_no_near_duplicates_straddle(table, method, seed, max_cluster):
+    groups, strata, pairs = table
+    side, _ = METHODS[method](groups, strata, pairs, section(method=method, seed=seed, max_cluster=max_cluster))
+    for group in np.unique(groups):
+        assert len({int(s) for s in side[groups == group] if s >= 0}) <= 1
+    for first, second in pairs:
+        assert side[first] == side[second] or min(side[first], side[second]) < 0
+    assert set(side.tolist()) <= {TRAIN, VALIDATION, TEST, STRADDLING, -2}
+
+
+@given(tables(), st.integers(0, 59))
+@settings(max_examples=200, deadline=None)
+def test_rows_added_at_the_end_move_no_row_before_them(table, cut):
+    groups, strata, pairs = table
+    early = [pair for pair in pairs if pair[1] < cut]
+    before, _ = by_hash(groups[:cut], strata[:cut], early, section())
+    after, _ = by_hash(groups, strata, pairs, section())
+    assert (after[:cut] == before).all()
+
+
+@given(st.integers(1, 300), st.floats(0, 0.45), st.floats(0, 0.45), st.integers(1, 5))
+@settings(max_examples=100, deadline=None)
+def test_exact_shares_are_exact_and_kept_in_each_stratum(count, validation, test, kinds):
+    groups = identities((str(n),) for n in range(count))
+    strata = np.arange(count) % kinds
+    side, _ = exactly(groups, strata, [], section(method="exact", validation=validation, test=test))
+    for label, share in ((TEST, test), (VALIDATION, validation)):
+        assert abs((side == label).sum() - count * share) < 1
+        for stratum in range(kinds):
+            assert abs((side[strata == stratum] == label).sum() - (strata == stratum).sum() * share) <= 1
+
+
+@given(tables(), st.sampled_from(["hash", "exact"]), st.integers(2, 6))
+@settings(max_examples=100, deadline=None)
+def test_folds_partition_the_rows(table, method, folds):
+    groups, strata, _ = table
+    tested = np.zeros(len(groups), int)
+    for fold in range(folds):
+        chosen = section(method=method, folds=folds, fold=fold, validation=0.1)
+        side, _ = METHODS[method](groups, strata, [], chosen)
+        tested += side == TEST
+    assert (tested == 1).all()
+
+
+def test_another_seed_deals_anew_and_shares_are_kept_on_average():
+    groups = identities((str(n),) for n in range(20_000))
+    one, _ = by_hash(groups, groups, [], section())
+    other, _ = by_hash(groups, groups, [], section(seed=2))
+    assert abs((one == TEST).mean() - 0.2) < 0.01
+    assert abs((one == VALIDATION).mean() - 0.2) < 0.01
+    assert 0.03 < ((one == TEST) & (other == TEST)).mean() < 0.05
+
+
+def test_the_hash_of_a_text_is_the_same_for_ever():
+    assert identities([("Copo azul", "Um copo.")]).tolist() == [0]
+    assert by_hash(identities((str(n),) for n in range(12)), np.zeros(12), [], section())[0].tolist() == []

@@ -1,0 +1,243 @@
+"""Whatever a source holds, each record is kept or has a reason, or one clear message says what is wrong with the file."""
+
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+import xlsxwriter
+from source_tables import json_lines, run_clean, write_recipe
+
+from stages.plumbing.problem import Problem
+
+GOOD = {"title": "Copo azul", "content": "Um copo azul de vidro para a mesa do dia."}
+LINE = json.dumps(GOOD, ensure_ascii=False).encode() + b"\n"
+
+
+def line(title: str = "Prato raso", content: str = "Um prato raso de louça branca, para servir.") -> bytes:
+    return json_lines([{"title": title, "content": content}])
+
+
+def workbook(fill) -> bytes:
+    target = io.BytesIO()
+    with xlsxwriter.Workbook(target, {"in_memory": True}) as book:
+        fill(book, book.add_worksheet("Folha"))
+    return target.getvalue()
+
+
+def _plain_sheet(book, sheet) -> None:
+    sheet.write_row(0, 0, ["title", "content"])
+    sheet.write_row(1, 0, ["Copo", "Um copo."])
+
+
+def _odd_cells(book, sheet) -> None:
+    from datetime import UTC, datetime
+
+    sheet.write_row(1, 1, ["title", "content"])  # the table begins at B2
+    sheet.write(2, 1, "Ano")
+    sheet.write_datetime(2, 2, datetime(2024, 1, 2, tzinfo=UTC).replace(tzinfo=None), book.add_format({"num_format": "d/m/yy"}))
+    sheet.write(3, 1, 1984)
+    sheet.write_formula(3, 2, '="Um "&"livro"', None, "Um livro")
+    sheet.merge_range(4, 1, 5, 1, "Duas linhas")
+    sheet.write(4, 2, "A primeira.")
+    sheet.write(5, 2, "A segunda, sem título.")
+    sheet.write_row(7, 1, ["Depois", "de uma linha vazia."])
+
+
+def swollen_workbook() -> bytes:
+    """A workbook whose parts are said to be 3 GB unpacked: only the directory of the archive says so."""
+    data = bytearray(workbook(_plain_sheet))
+    at = data.rfind(b"PK\x01\x02")  # the last entry of the central directory; the size stands 24 bytes further
+    data[at + 24 : at + 28] = (3_000_000_000).to_bytes(4, "little")
+    return bytes(data)
+
+
+def bomb() -> bytes:
+    with io.BytesIO() as target:
+        with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=9, mtime=0) as packed:
+            zeros = b" " * (1 << 20)
+            for _ in range(300):
+                packed.write(zeros)
+        return target.getvalue()
+
+
+# name -> (file name, content, rows kept, reasons)
+KEPT = {
+    "blank lines between": ("a.jsonl", LINE + b"\n   \n\r\n" + line(), 2, {}),
+    "CRLF": ("a.jsonl", LINE.replace(b"\n", b"\r\n") + line().replace(b"\n", b"\r\n"), 2, {}),
+    "no newline at the end": ("a.jsonl", LINE + line().rstrip(), 2, {}),
+    "byte order mark": ("a.jsonl", b"\xef\xbb\xbf" + LINE, 1, {}),
+    "UTF-16 with mark": ("a.jsonl", (LINE + line()).decode().encode("utf-16"), 2, {}),
+    "UTF-16 without mark": ("a.jsonl", (LINE + line()).decode().encode("utf-16-le"), 2, {}),
+    "cp1252": ("a.jsonl", (LINE + line()).decode().encode("cp1252"), 2, {}),
+    "JSON Lines named .json": ("a.json", LINE + line(), 2, {}),
+    "JSON array": ("a.json", json.dumps([GOOD, {"title": "b", "content": "c"}], indent=2).encode(), 2, {}),
+    "array with odd elements": ("a.json", json.dumps([GOOD, 5, [1], {"title": 1, "content": "x"}]).encode(), 1,
+                                {"no_object": 2, "no_text": 1}),
+    "gzip under another name": ("a.jsonl", gzip.compress(LINE), 1, {}),
+    "extra columns": ("a.jsonl", json_lines([{**GOOD, "price": 3, "tags": ["a"], "more": {"title": "x"}}]), 1, {}),
+    "NaN in another column": ("a.jsonl", b'{"title": "Copo", "content": "Um copo.", "price": NaN}\n' + LINE, 2, {}),
+    "raw tab in a text": ("a.jsonl", b'{"title": "Copo", "content": "Um\tcopo."}\n' + LINE, 2, {}),
+    "text that looks like a number": ("a.jsonl", line("1984", "Um livro.") + line("[usado] copo", "true"), 2, {}),
+    "U+FFFD and emoji": ("a.jsonl", line("Copo\ufffd azul \U0001f600\ufe0f", "Um \U0001f468\u200d\U0001f4bb copo."), 1, {}),
+    "truncated line": ("a.jsonl", LINE + b'{"title": "Copo", "content": "Um\n' + line(), 2, {"broken_json": 1}),
+    "text after the object": ("a.jsonl", LINE + LINE.rstrip() + b" x\n", 1, {"broken_json": 1}),
+    "NUL bytes": ("a.jsonl", LINE + b"\0\0\0\0\n", 1, {"broken_json": 1}),
+    "NUL escape in a text": ("a.jsonl", b'{"title": "Co\\u0000po", "content": "Um copo."}\n', 1, {}),
+    "10,000 deep": ("a.jsonl", LINE + b'{"title": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n", 1, {"broken_json": 1}),
+    "an array where an object belongs": ("a.jsonl", LINE + b'["a", "b"]\n"c"\n5\nnull\n', 1, {"no_object": 4}),
+    "numbers where text belongs": ("a.jsonl", LINE + b'{"title": 5, "content": "x"}\n{"title": "x", "content": 1.5e3}\n',
+                                   1, {"no_text": 2}),
+    "lists and objects where text belongs": (
+        "a.jsonl", LINE + b'{"title": ["a"], "content": "x"}\n{"title": "x", "content": {"a": 1}}\n', 1, {"no_text": 2}),
+    "truth where text belongs": ("a.jsonl", LINE + b'{"title": true, "content": "x"}\n', 1, {"no_text": 1}),
+    "NaN where text belongs": ("a.jsonl", LINE + b'{"title": NaN, "content": "x"}\n', 1, {"no_text": 1}),
+    "a key twice": ("a.jsonl", LINE + b'{"title": "a", "title": "b", "content": "x"}\n', 1, {"repeated_key": 1}),
+    "lone surrogate": ("a.jsonl", LINE + b'{"title": "a\\ud800", "content": "x"}\n{"title": "a\\ude00", "content": "x"}\n',
+                       1, {"lone_surrogate": 2}),
+    "surrogate pair": ("a.jsonl", b'{"title": "a\\ud83d\\ude00", "content": "x y"}\n', 1, {}),
+    "one line that is no UTF-8": ("a.jsonl", LINE + line() + b'{"title": "caf\xe9", "content": "x"}\n', 2, {"no_utf8": 1}),
+    "empty texts": ("a.jsonl", LINE + line("", "x") + line(" \u00a0", "x") + line("x", "") + b'{"title": "x"}\n', 1,
+                    {"empty_input": 2, "empty_response": 2}),
+    "stubs": ("a.jsonl", LINE + line("x", "N/A") + line("x", "...") + line("x", "Sem descrição"), 1, {"stub": 3}),
+    "title as content": ("a.jsonl", LINE + line("mesa", " mesa "), 1, {"same_as_input": 1}),
+    "a line of a megabyte": ("a.jsonl", LINE + line("x", "palavra " * 130_000), 2, {}),
+    "CSV with everything": (
+        "a.csv", b'\xef\xbb\xbftitle;content\r\n"a ""b""";"uma\r\nlinha"\r\n\r\nso\r\nx;y;z\r\nc;d\r\n', 2, {"wrong_number_of_cells": 2}),
+    "CSV in cp1252": ("a.csv", "title,content\ncafé,pão de ló\n".encode("cp1252"), 1, {}),
+    "TSV, gzipped": ("a.tsv.gz", gzip.compress(b"title\tcontent\na, b\tc d\n"), 1, {}),
+    "odd cells of Excel": ("a.xlsx", workbook(_odd_cells), 4, {"empty_input": 1}),
+    "Excel under another name": ("a.dat", workbook(_plain_sheet), 1, {}),
+}  # fmt: skip
+
+# name -> (file name, content, what the message must say)
+REFUSED = {
+    "empty file": ("a.jsonl", b"", "0 bytes"),
+    "only blank lines": ("a.jsonl", b"\n\n  \n", "no record"),
+    "empty array": ("a.json", b"[]", "no record"),
+    "header only": ("a.csv", b"title,content\n", "no record"),
+    "no valid row": ("a.jsonl", line("x", "") + b"x\n", "broken_json 1, empty_response 1"),
+    "missing column": ("a.jsonl", b'{"title": "x", "text": "y"}\n', "columns text, title; not there: content"),
+    "missing column in CSV": ("a.csv", b"title,text\nx,y\n", "not there: content"),
+    "column twice": ("a.csv", b"title,content,title\nx,y,z\n", "more than one column title"),
+    "truncated gzip": ("a.jsonl.gz", gzip.compress(LINE * 2000)[:-20], "end-of-stream marker"),
+    "gzip that is none": ("a.jsonl.gz", b"\x1f\x8b garbage and more", "complete archive"),
+    "gzip bomb": ("a.jsonl.gz", bomb(), "at most 200 times the packed size"),
+    "workbook bomb": ("a.xlsx", swollen_workbook(), "when unpacked"),
+    "HTML named .xlsx": ("a.xlsx", b"<html><table></table></html>", "an HTML page"),
+    "protected workbook": ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "password-protected"),
+    "zip that is no workbook": ("a.xlsx", b"PK\x03\x04 not really an archive", "a workbook that opens"),
+    "text named .parquet": ("a.parquet", LINE, "a parquet file"),
+    "workbook named .csv": ("a.csv", workbook(_plain_sheet), "a xlsx file by its first bytes"),
+    "damaged Parquet": ("a.parquet", b"PAR1" + b"\0" * 50, "a Parquet file"),
+    "broken array": ("a.json", b'[{"title": "a", "content": "b"},\n{"title": }]', "line 2"),
+    "array without end": ("a.json", b'[{"title": "a", "content": "b"},\n', "no closing bracket"),
+    "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
+    "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
+}  # fmt: skip
+
+
+def read(tmp_path: Path, monkeypatch, name: str, content: bytes):
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    return run_clean(tmp_path, Path(name))
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_can_be_kept_is_kept_and_the_rest_has_its_reason(case, tmp_path, monkeypatch):
+    name, content, kept, reasons = KEPT[case]
+    got = read(tmp_path, monkeypatch, name, content)
+    assert got.report["reasons"] == reasons
+    assert got.report["kept"] == got.rows.height == kept
+    assert got.report["read"] == kept + sum(reasons.values()) + got.report["duplicates"]
+    assert got.quarantine.height == got.report["quarantined"] + got.report["duplicates"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_read_is_refused_in_words_and_nothing_is_written(case, tmp_path, monkeypatch):
+    name, content, message = REFUSED[case]
+    with pytest.raises(Problem) as refused:
+        read(tmp_path, monkeypatch, name, content)
+    assert message in str(refused.value)
+    assert not (tmp_path / "data/clean.parquet").exists()
+    assert not (tmp_path / "data/quarantine.parquet").exists()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+
+
+def test_there_are_at_least_forty_hostile_sources():
+    assert len(KEPT) + len(REFUSED) >= 55
+
+
+def test_the_quarantine_leads_back_to_the_record(tmp_path, monkeypatch):
+    content = b"\xef\xbb\xbf" + LINE + b"\n" + b"oops\xff\n" + LINE + line("caf\u00e9", "")
+    got = read(tmp_path, monkeypatch, "a.jsonl", content)
+    assert got.quarantine.drop("raw").rows() == [
+        (2, 3, 80, "no_utf8", None),
+        (3, 4, 86, "duplicate", 1),
+        (4, 5, 165, "empty_response", None),
+    ]
+    assert got.quarantine["raw"].to_list() == ["oops\\xff", LINE.decode().strip(), '{"title": "café", "content": ""}']
+    for offset, raw in got.quarantine.filter(pl.col("reason") != "no_utf8").select("offset", "raw").iter_rows():
+        assert content.removeprefix(b"\xef\xbb\xbf")[offset:].startswith(raw.encode())
+
+
+def test_a_sheet_keeps_its_row_numbers_and_gives_numbers_and_dates_as_text(tmp_path, monkeypatch):
+    got = read(tmp_path, monkeypatch, "a.xlsx", workbook(_odd_cells))
+    assert got.rows.rows() == [
+        (1, 3, "Ano", "2024-01-02 00:00:00"),
+        (2, 4, "1984", "Um livro"),
+        (3, 5, "Duas linhas", "A primeira."),
+        (5, 8, "Depois", "de uma linha vazia."),
+    ]
+
+
+def test_a_key_that_is_first_seen_late_is_seen(tmp_path, monkeypatch):
+    got = read(tmp_path, monkeypatch, "a.jsonl", b'{"title": "x"}\n' * 100_001 + LINE)
+    assert got.report["reasons"] == {"empty_response": 100_001}
+    assert got.rows["row_id"].to_list() == [100_002]
+
+
+def test_a_line_without_end_is_refused_by_its_length(tmp_path, monkeypatch):
+    from stages.lib import json_lines as reader
+
+    monkeypatch.setattr(reader, "MAX_LINE_BYTES", 1 << 20)
+    with pytest.raises(Problem, match="a line of more than"):
+        read(tmp_path, monkeypatch, "a.jsonl", LINE + b'{"title": "' + b"x" * (2 << 20))
+
+
+def test_broken_lines_far_apart_cost_no_other_line(tmp_path, monkeypatch):
+    lines = [line(f"Produto {n}", f"A descrição do produto {n}.") for n in range(20_000)]
+    for at in (0, 777, 9_999, 19_999):
+        lines[at] = b'{"title": "x\n'
+    got = read(tmp_path, monkeypatch, "a.jsonl", b"".join(lines))
+    assert got.report["reasons"] == {"broken_json": 4}
+    assert got.quarantine["line"].to_list() == [1, 778, 10_000, 20_000]
+    assert got.rows["line"].to_list() == [n + 1 for n in range(20_000) if n not in (0, 777, 9_999, 19_999)]
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
+    from stages.lib import cleaning
+
+    read(tmp_path, monkeypatch, "a.jsonl", LINE)
+    before = (tmp_path / "data/clean.parquet").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cleaning, "hold", full)
+    with pytest.raises(OSError, match="No space left"):
+        read(tmp_path, monkeypatch, "a.jsonl", line())
+    assert (tmp_path / "data/clean.parquet").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["clean.parquet", "quarantine.parquet", "raw"]
+
+
+def test_a_zip_name_that_leads_out_of_the_folder_is_never_unpacked(tmp_path, monkeypatch):
+    target = io.BytesIO(workbook(_plain_sheet))
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("../../evil.txt", "x")
+    assert read(tmp_path, monkeypatch, "a.xlsx", target.getvalue()).report["kept"] == 1
+    assert not (tmp_path.parent / "evil.txt").exists()

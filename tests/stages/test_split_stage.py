@@ -1,0 +1,147 @@
+"""Split keeps shares, groups and near-duplicates, and refuses what would make the evaluation worthless."""
+
+import json
+
+import polars as pl
+import pytest
+from source_tables import json_lines, run_clean, run_split, write_recipe
+
+from stages.plumbing.problem import Problem
+
+WORDS = "azul verde mesa copo prato vidro louça madeira grande pequeno leve forte casa jardim sala".split()
+
+
+def prepared(folder, monkeypatch, rows, **changes):
+    monkeypatch.chdir(folder)
+    write_recipe(folder, **changes)
+    (folder / "rows.jsonl").write_bytes(json_lines(rows))
+    from pathlib import Path
+
+    run_clean(folder, Path("rows.jsonl"))
+
+
+def varied(count: int) -> list[dict[str, str]]:
+    """Rows whose texts share no three words in a row."""
+    return [
+        {"title": f"produto {n}", "content": " ".join(f"{WORDS[(n + k) % 15]}{n * k}" for k in range(8))} for n in range(count)
+    ]
+
+
+def test_462_readings_of_22_cards_become_392_and_70_with_the_cards_in_proportion(tmp_path, monkeypatch):
+    rows = [{"carta": f"carta {n % 22}", "texto": f"Leitura número {n}, que fala do dia {n}."} for n in range(462)]
+    prepared(
+        tmp_path,
+        monkeypatch,
+        rows,
+        source__columns={"inputs": {"carta": "carta"}, "response": "texto"},
+        prompt__template="custom",
+        prompt__text="{carta}",
+        split__method="exact",
+        split__stratify="carta",
+        split__group=None,
+        split__near_duplicates=None,
+        split__test=0,
+        split__validation=0.15,
+        split__evaluate_on="validation",
+    )
+    got = run_split(tmp_path)
+    assert got.report["rows"] == {"train": 392, "validation": 70, "test": 0}
+    of_card = got.validation["carta"].value_counts()["count"]
+    assert (of_card.len(), of_card.min(), of_card.max()) == (22, 3, 4)
+
+
+def test_each_row_is_on_one_side_or_left_out_for_a_reason(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(900), split__read=600, split__train_rows=400, split__test=0.2)
+    got = run_split(tmp_path)
+    report = got.report
+    assert report["read"] == 900
+    assert report["left_out"]["beyond_read"] == 300
+    assert report["rows"]["train"] == 400
+    assert report["left_out"]["beyond_train_rows"] > 0
+    assert sum(report["rows"].values()) + sum(report["left_out"].values()) == 900
+    ids = pl.concat([got.train, got.validation, got.test])["row_id"]
+    assert ids.n_unique() == ids.len() == sum(report["rows"].values())
+    assert got.train["row_id"].is_sorted()
+
+
+def test_near_duplicates_stand_on_one_side_and_without_that_they_are_counted(tmp_path, monkeypatch):
+    rows = varied(300)
+    # Each text once more with another colour at its end: 9 of 11 triples are shared, 0.82.
+    again = [{"title": row["title"], "content": f"{row['content']} {colour}"} for row in rows for colour in ("azul", "rosa")]
+    prepared(tmp_path, monkeypatch, again, split__group=None, split__near_duplicates=0.75)
+    got = run_split(tmp_path)
+    assert got.report["leakage"] | {"examples": 0} == {
+        "pairs": 0,
+        "share": 0.0,
+        "compared": 300,
+        "not_compared": 0,
+        "near_duplicates": 300,
+        "threshold": 0.75,
+        "examples": 0,
+    }
+    assert got.report["groups"]["largest_cluster"] == 2
+
+
+def test_more_leakage_than_allowed_stops_and_names_the_rows(tmp_path, monkeypatch):
+    rows = varied(300)
+    shouted = [{"title": row["title"].upper(), "content": row["content"].upper() + "!"} for row in rows]
+    prepared(tmp_path, monkeypatch, rows + shouted, split__group=None, split__near_duplicates=None)
+    with pytest.raises(Problem, match=r"has a near-duplicate on another side, such as rows \d+ and \d+ \(1\.0\)"):
+        run_split(tmp_path)
+    assert not (tmp_path / "data/split").exists()
+    write_recipe(tmp_path, split__group=None, split__near_duplicates=None, split__max_leakage=1.0)
+    leakage = run_split(tmp_path).report["leakage"]
+    assert leakage["near_duplicates"] == 300
+    assert leakage["pairs"] > 20
+    assert len(leakage["examples"]) == 10
+
+
+def test_a_test_side_that_is_empty_though_asked_for_is_refused(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(50), split__test=0)
+    with pytest.raises(Problem, match="no row on the test side"):
+        run_split(tmp_path)
+    assert not (tmp_path / "reports/split.json").exists()
+
+
+def test_an_unknown_group_or_shard_is_refused_with_what_there_is(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(50), split__group=["brand"])
+    with pytest.raises(Problem, match="some of title"):
+        run_split(tmp_path)
+    write_recipe(tmp_path, split__shards=[3])
+    with pytest.raises(Problem, match="numbers from 0 to 0"):
+        run_split(tmp_path)
+
+
+def test_shards_laid_end_to_end_are_the_clean_rows(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(1050), shard__rows=400)
+    run_split(tmp_path)
+    manifest = json.loads((tmp_path / "data/shards/manifest.json").read_text())
+    assert [(s["file"], s["rows"], s["first_row_id"], s["last_row_id"]) for s in manifest["shards"]] == [
+        ("00000.parquet", 400, 1, 400),
+        ("00001.parquet", 400, 401, 800),
+        ("00002.parquet", 250, 801, 1050),
+    ]
+    parts = [pl.read_parquet(tmp_path / "data/shards" / shard["file"]) for shard in manifest["shards"]]
+    assert pl.concat(parts).equals(pl.read_parquet(tmp_path / "data/clean.parquet"))
+
+
+def test_some_shards_can_be_taken(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(1000), shard__rows=400, split__shards=[0, 2])
+    got = run_split(tmp_path)
+    assert got.report["read"] == 600
+    ids = pl.concat([got.train, got.validation, got.test])["row_id"]
+    assert not ids.is_between(401, 800).any()
+
+
+@pytest.mark.parametrize("method", ["hash", "exact"])
+def test_folds_partition_the_rows(method, tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(200))
+    seen: list[int] = []
+    for fold in range(5):
+        write_recipe(tmp_path, split__method=method, split__folds=5, split__fold=fold)
+        got = run_split(tmp_path)
+        seen += got.test["row_id"].to_list()
+        assert got.train.height + got.validation.height + got.test.height == 200
+        if method == "exact":
+            assert got.report["rows"] == {"train": 150, "validation": 10, "test": 40}
+    assert sorted(seen) == list(range(1, 201))

@@ -1,0 +1,89 @@
+"""Validate says which expectation failed and in which rows, and gives no gate then."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from source_tables import json_lines, run_clean, run_validate, write_recipe
+
+from stages import shard
+from stages.plumbing.problem import Problem
+
+
+@pytest.fixture
+def cleaned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path)
+    rows = [{"title": f"Produto <{n}>", "content": f"O produto número {n} tem {n} partes."} for n in range(200)]
+    (tmp_path / "rows.jsonl").write_bytes(json_lines(rows) + b"broken\n" * 10)
+    run_clean(tmp_path, Path("rows.jsonl"))
+    return tmp_path
+
+
+def outcomes(folder: Path) -> dict[str, dict]:
+    report = json.loads((folder / "reports/validation.json").read_text())
+    return {outcome["name"]: outcome for outcome in report["expectations"]} | {"success": report["success"]}
+
+
+def test_what_is_met_opens_the_gate_and_gives_the_same_bytes_again(cleaned):
+    run_validate(cleaned)
+    assert json.loads((cleaned / "reports/validation_gate.json").read_text()) == {"passed": True}
+    first = {path.name: path.read_bytes() for path in (cleaned / "reports").rglob("*") if path.is_file()}
+    run_validate(cleaned)
+    assert first == {path.name: path.read_bytes() for path in (cleaned / "reports").rglob("*") if path.is_file()}
+    assert outcomes(cleaned)["share_set_aside"]["observed"] == "0.047619"
+
+
+def test_what_is_not_met_is_named_and_the_gate_stays_shut(cleaned):
+    run_validate(cleaned)
+    write_recipe(cleaned, expectations__min_rows=500, expectations__max_share_set_aside=0.01)
+    with pytest.raises(Problem) as refused:
+        run_validate(cleaned)
+    assert refused.value.where == "expectation enough_rows (also failed: share_set_aside)"
+    assert refused.value.found == "200"
+    assert not (cleaned / "reports/validation_gate.json").exists()
+    assert outcomes(cleaned)["success"] is False
+    assert "enough_rows" not in (cleaned / "reports/data_docs/index.html").read_text()[:500]
+    with pytest.raises(FileNotFoundError):
+        shard.main(cleaned / "data/clean.parquet", cleaned / "reports/validation_gate.json", cleaned / "data/shards")
+
+
+def test_the_rows_that_offend_are_named(cleaned):
+    path = cleaned / "data/clean.parquet"
+    rows = pl.read_parquet(path)
+    dirty = pl.when(pl.col("row_id").is_in([7, 50])).then(pl.lit("sobrou &eacute; aqui")).otherwise("response")
+    rows.with_columns(dirty.alias("response")).write_parquet(path)
+    write_recipe(cleaned, expectations__max_share_dirty=0.0)
+    with pytest.raises(Problem, match="rows 7, 50"):
+        run_validate(cleaned)
+    assert outcomes(cleaned)["response_without_dirt"] == {
+        "name": "response_without_dirt",
+        "ok": False,
+        "observed": "2 of 200 rows offend",
+        "wanted": "column response dirt, value_set [0]",
+        "rows": [7, 50],
+    }
+
+
+def test_lengths_and_distinct_values_can_be_asked_for(cleaned):
+    write_recipe(
+        cleaned,
+        expectations__response_chars=[{"quantile": 0.5, "min": 10, "max": 20}],
+        expectations__distinct={"title": {"min": 200, "max": 200}},
+    )
+    with pytest.raises(Problem, match="expectation response_chars"):
+        run_validate(cleaned)
+    found = outcomes(cleaned)
+    assert found["title_distinct"]["ok"]
+    assert "[36]" in found["response_chars"]["observed"]
+
+
+def test_the_data_docs_load_nothing_and_run_nothing(cleaned):
+    run_validate(cleaned)
+    page = (cleaned / "reports/data_docs/index.html").read_text("utf-8")
+    assert not re.search(r"<(script|link|img|iframe|object|embed)\b|https?://|\son\w+=|url\(", page)
+    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", page)
+    assert page.count("<h2>") == 3
+    assert "Success" in page or "Succeeded" in page
