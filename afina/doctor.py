@@ -62,8 +62,8 @@ def _source(project: Path) -> list[tuple[bool, str]]:
         return [(False, f"source {path} does not exist: correct source.path")]
     if path.is_absolute():
         return [(True, f"source {path}")]
-    tracked = subprocess.run(["git", "ls-files", "--error-unmatch", str(path)], cwd=project, capture_output=True)
-    if tracked.returncode == 0:
+    asked = ["git", "ls-files", "--error-unmatch", str(path)]
+    if subprocess.run(asked, cwd=project, check=False, capture_output=True).returncode == 0:
         return [(True, f"source {path}, tracked by git")]
     return [
         (True, f"source {path}"),

@@ -45,7 +45,9 @@ def answer(texts: list[str], fields: list[str], who: str, limit: int) -> None:
 
 def _present(folder: Path, stage: str) -> Path:
     if not (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file():
-        raise Problem(str(folder), "no model", f"what the stage {stage} writes", f"dvc pull {stage}, or dvc repro {stage}")
+        raise Problem(
+            str(folder), "no model", f"what the stage {stage} writes", f"dvc pull {stage}, or dvc repro {stage}"
+        )
     return folder
 
 

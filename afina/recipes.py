@@ -22,7 +22,10 @@ def choose(name: str, folder: Path, params: Path, *, force: bool) -> None:
     recipes = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in recipes:
         raise Problem(
-            str(folder), f"no recipe {name}", f"one of {', '.join(recipes)}", "afina recipe lists them with what they do"
+            str(folder),
+            f"no recipe {name}",
+            f"one of {', '.join(recipes)}",
+            "afina recipe lists them with what they do",
         )
     check(Recipe, load(recipes[name]), recipes[name])
     known = {path.read_bytes() for path in recipes.values()}

@@ -1,6 +1,6 @@
 """Base: make the pinned base model and its tokenizer, so that the rest needs no network.
 
-    python -m stages.base data/samples/corpus.txt models/base reports/base.json
+python -m stages.base data/samples/corpus.txt models/base reports/base.json
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Baseline: write down what the untouched base model answers.
 
-    python -m stages.baseline models/base data/split/test.parquet data/predictions/baseline.parquet
+python -m stages.baseline models/base data/split/test.parquet data/predictions/baseline.parquet
 """
 
 from pathlib import Path

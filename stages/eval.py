@@ -67,9 +67,10 @@ def main(  # noqa: PLR0913, PLR0917 - each path that dvc.yaml declares has its p
     earlier = {"source": source, "clean": clean, "validation": validation, "split": split, "base": base}
     reports = {name: read_json(path) for name, path in {**earlier, "summary": summary, "proof": proof}.items()}
     hashes = {path.name: sha256(path) for path in (train, asked, baseline, tuned)}
-    facts = Facts(evaluation, asked_rows, asked.stem, reports, read_rows(curves), hashes, compared, numbers, reasons)
+    points = read_rows(curves)
+    facts = Facts(evaluation, asked_rows, asked.stem, reports, points, hashes, compared, numbers, reasons)
     write_report(report, facts, params.report)
-    write_plots(plots, evaluation)
+    write_plots(plots, evaluation, points)
     write_json(comparison, compared)
     write_json(metrics, numbers)
     write_json(gate, {"passed": not reasons})

@@ -1,7 +1,7 @@
 """Merge: fold the adapter into the base, and prove that the answers stay the same.
 
-    python -m stages.merge models/base models/adapter data/split/test.parquet reports/gate.json
-        models/merged reports/merge.json
+python -m stages.merge models/base models/adapter data/split/test.parquet reports/gate.json
+    models/merged reports/merge.json
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Predict: write down what the tuned model answers, and prove that its adapter is active.
 
-    python -m stages.predict models/base models/adapter data/split/test.parquet
-        data/predictions/tuned.parquet reports/adapter_proof.json
+python -m stages.predict models/base models/adapter data/split/test.parquet
+    data/predictions/tuned.parquet reports/adapter_proof.json
 """
 
 from pathlib import Path

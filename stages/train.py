@@ -1,7 +1,7 @@
 """Train: fit the adapter on the training rows, keeping the state that does best on the validation rows.
 
-    python -m stages.train models/base data/split/train.parquet data/split/validation.parquet
-        models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
+python -m stages.train models/base data/split/train.parquet data/split/validation.parquet
+    models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
 """
 
 from pathlib import Path

@@ -491,7 +491,7 @@ FAMILIES = (
             traz | Instalação Simples | dispensar eletricista
         """),
         _names("Metal, Vidro, Acrílico, Bambu, Cobre, Rattan, Madeira"),
-        Sizes("{} W", "com {} de consumo", "clareia na medida", _names("5, 7, 9, 12, 15, 18, 24, 30, 36")),
+        Sizes("{} W", "com {} de consumo", "cria conforto na medida", _names("5, 7, 9, 12, 15, 18, 24, 30, 36")),
         "cor",
         _names("Preto, Dourado, Branco, Prata, Marrom, Verde Oliva"),
     ),

@@ -25,7 +25,7 @@ from products import Catalogue
 SEED = 77
 LINES_IN_CORPUS = 24_000
 NEW_BRAND_SHARE = 0.25  # of articles, each with a brand of its own: what teaches to copy a name never read before
-MAX_LINE_CHARS = 244
+MAX_LINE_CHARS = 300
 PREFIX_CHARS = 24  # of a description, to find it inside a line; shorter than any description
 
 Writer = Callable[[Random, Article], str]
@@ -138,13 +138,13 @@ def _description(rng: Random, article: Article) -> str:
 
 # Out of a hundred lines. Titles and lists that come twice are what made copying learnable in trials.
 MIX: tuple[tuple[int, Writer], ...] = (
-    (26, _search),
-    (12, _labels),
-    (12, _sheet),
-    (12, _questions),
+    (24, _search),
+    (11, _labels),
+    (11, _sheet),
+    (11, _questions),
     (9, _review),
     (2, _brand_talk),
-    (27, _description),
+    (32, _description),
 )
 
 

@@ -67,7 +67,9 @@ def known_settings(folder: Path) -> Any:
 
     path = folder / "adapter_config.json"
     if not path.is_file():
-        raise Problem(str(folder), "no adapter_config.json", "an adapter", "bring or make it: dvc pull train, dvc repro")
+        raise Problem(
+            str(folder), "no adapter_config.json", "an adapter", "bring or make it: dvc pull train, dvc repro"
+        )
     settings = json.loads(path.read_text("utf-8"))
     names = {field.name for field in fields(LoraConfig)}
     dropped = sorted(set(settings) - names)

@@ -1,7 +1,7 @@
 """What was asked of every system alike, and what one system answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,10 @@ class Questions:
     def __len__(self) -> int:
         return len(self.references)
 
+    def part(self, rows: slice) -> "Questions":
+        """The same questions for some of the rows."""
+        return replace(self, inputs=self.inputs[rows], references=self.references[rows])
+
     @cached_property
     def input_words(self) -> list[frozenset[str]]:
         return [frozenset(words(text)) for text in self.inputs]
@@ -67,6 +71,11 @@ class Answers:
     @cached_property
     def words(self) -> list[list[str]]:
         return [self.questions.tokenise(text) for text in self.predictions]
+
+    def part(self, questions: Questions, rows: slice) -> "Answers":
+        """The same answers for some of the rows, whose questions are given."""
+        taken = (None if values is None else values[rows] for values in (self.finish, self.nll, self.tokens))
+        return Answers(questions, self.predictions[rows], *taken)
 
 
 def joined_inputs(table: "pl.DataFrame") -> list[str]:

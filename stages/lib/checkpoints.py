@@ -1,6 +1,5 @@
 """Where a base model comes from when it is not made here: a folder, or the hub at a pinned revision."""
 
-from pathlib import Path
 from typing import Any
 
 from stages.lib.models import FAMILIES, Model

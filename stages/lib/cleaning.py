@@ -1,5 +1,9 @@
 """Cleaning as a flow of blocks: read, put right, sort out, drop duplicates, hold the contract, write, count."""
 
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +20,9 @@ from stages.plumbing import console
 from stages.plumbing.problem import Problem
 
 
+Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]
+
+
 class Cleaning:
     """One pass over one source."""
 
@@ -27,29 +34,49 @@ class Cleaning:
         self._seen = Seen()
 
     def run(self, path: Path, kept: Path, set_aside: Path) -> None:
-        """Write the rows kept and the rows set aside; raises Problem when no row is kept."""
-        model = clean_rows(self.fields[:-1])
+        """Write the rows kept and the rows set aside; raises Problem when no row is kept.
+
+        Blocks are put right in threads (polars works outside Python's lock) and written in another one; everything that
+        depends on order, duplicates above all, happens in order.
+        """
         clean = {"row_id": pl.Int64, "line": pl.Int64, **dict.fromkeys(self.fields, pl.String)}
         with (
             growing(kept, clean) as keep,
             growing(set_aside, QUARANTINE) as put_aside,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            ThreadPoolExecutor(1) as writer,
             console.bar("clean", 0) as progress,
         ):
-            for block in read(path, self.source):
-                good, bad = self.block(block)
-                hold(good, model)
-                keep(good)
-                put_aside(bad)
+            model = pool.submit(clean_rows, self.fields[:-1])
+            written = None
+            for block, judged in _ahead(pool, self._judged, read(path, self.source)):
+                good, bad = self._entered(block, *judged)
+                hold(good, model.result())
+                if written:
+                    written.result()  # one block waits at most, and a full disk stops here
+                written = writer.submit(lambda good=good, bad=bad: (keep(good), put_aside(bad)))
                 progress.update(good.height + bad.height)
+            if written:
+                written.result()
         if not self.ledger.kept:
-            told = f"0 of {self.ledger.read} rows fit to keep ({_counted(dict(self.ledger.reasons))})"
+            counts = _counted(self.ledger.report()["reasons"])
+            told = f"0 of {self.ledger.read} rows fit to keep ({counts})"
             do = "look at the reasons; clean.rules and the length limits in clean are what decides"
             raise Problem(str(path), told, "at least one", do)
 
     def block(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows of one block to keep and to set aside (QUARANTINE), both by row_id; enters them in the ledger."""
+        return self._entered(block, *self._judged(block))
+
+    def _judged(self, block: Block) -> Judged:
+        """What needs no other block: the rows put right, those to set aside, and the rows that each rule changed."""
         rows, changed = put_right_rows(block.rows, self.fields, self.section)
-        rows, out = sorted_out(rows, self.fields[:-1], self.section)
+        return *sorted_out(rows, self.fields[:-1], self.section), changed
+
+    def _entered(
+        self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, int]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What needs the blocks before: duplicates, and the ledger."""
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
         if self.section.rules.duplicates and rows.height:
             rows = rows.with_columns(self._seen.first(rows.select(self.fields), rows["row_id"]))
@@ -72,6 +99,20 @@ class Cleaning:
         console.say("changed by", _counted(report["changed"]))
         console.say("distinct", _counted(report["distinct"]))
         console.say("mean length", _counted(report["mean_chars"]), "characters")
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Block], Judged], blocks: Iterable[Block]
+) -> Iterator[tuple[Block, Judged]]:
+    """Do the work for as many blocks at a time as there are processors; give the results in order."""
+    waiting: deque[tuple[Block, Future[Judged]]] = deque()
+    for block in blocks:
+        waiting.append((block, pool.submit(work, block)))
+        if len(waiting) > (os.cpu_count() or 1):
+            ready, judged = waiting.popleft()
+            yield ready, judged.result()
+    for ready, judged in waiting:
+        yield ready, judged.result()
 
 
 def _counted(counts: dict[str, float]) -> str:

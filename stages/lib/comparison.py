@@ -14,12 +14,10 @@ from stages.lib import agreement
 from stages.lib.answers import Answers, Questions, check_rows, joined_inputs, model_answers, plain
 from stages.lib.bands import ENDS, band
 from stages.lib.gate import Gate, Reason, judge
-from stages.lib.metrics import METRICS, Measured, Metrics, measure
+from stages.lib.metrics import METRICS, Measured, Metrics, measure_together
 from stages.lib.references import nearest_answers, rows_with_unseen_words
 from stages.lib.statistics import Difference, compare, resampled
 from stages.lib.words import words_of
-from stages.plumbing.console import watched
-from stages.plumbing.problem import Problem
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +59,7 @@ def evaluate(
         "copy_prompt_input": Answers(questions, questions.inputs),
         "nearest": Answers(questions, nearest_answers(questions.inputs, train, metrics.nearest_rows)),
     }
-    systems = {name: measure(of) for name, of in watched(answers.items(), "measuring", len(answers), "systems")}
+    systems = measure_together(answers)
     places = {"all": np.arange(len(questions)), "unseen": rows_with_unseen_words(questions.input_words, train)}
     differences = {
         part: against_tuned(systems, places[part], groups_of(asked, metrics.group), metrics)
@@ -75,10 +73,6 @@ def groups_of(asked: "pl.DataFrame", columns: list[str] | None) -> np.ndarray | 
     """The number of each row's group, equal where `columns` are equal; None where each row stands for itself."""
     if columns is None:
         return None
-    known = [name for name in asked.columns if name not in {"row_id", "line", "response"}]
-    unknown = sorted(set(columns) - set(known))
-    if unknown:
-        raise Problem("params.yaml, metrics.group", ", ".join(unknown), f"some of {', '.join(known)}", "name inputs")
     numbers: dict[tuple[Any, ...], int] = {}
     return np.array([numbers.setdefault(row, len(numbers)) for row in asked.select(columns).iter_rows()])
 
@@ -140,7 +134,7 @@ def gate_reasons(evaluation: Evaluation, gate: Gate) -> list[Reason]:
 
 def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> dict[str, Any]:
     """How sure the differences are, what each metric means, and why the gate said what it said."""
-    questions = evaluation.systems["tuned"].answers.questions
+    one = evaluation.systems["tuned"].answers.questions.part(slice(1))
     tuned = evaluation.systems["tuned"].values()
     reasons = gate_reasons(evaluation, gate)
     return {
@@ -148,7 +142,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
         "resamples": metrics.resamples,
         "seed": metrics.seed,
         "confidence": metrics.confidence,
-        "signatures": {"bleu": agreement.signature(questions.bleu), "chrf": agreement.signature(questions.chrf)},
+        "signatures": {"bleu": agreement.signature(one.bleu), "chrf": agreement.signature(one.chrf)},
         "definitions": {
             name: {
                 "definition": metric.definition,

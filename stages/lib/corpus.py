@@ -9,10 +9,9 @@ def read_corpus(path: Path) -> list[str]:
     """The lines of `path` that hold something; `.gz` is read too."""
     import gzip
 
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
     try:
-        with opened as file:
-            lines = [line.strip() for line in file]
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        lines = [line.strip() for line in content.decode("utf-8").splitlines()]
     except (UnicodeDecodeError, OSError) as error:
         raise Problem(str(path), str(error), "a text file in UTF-8, one text per line", "correct model.path") from error
     texts = [line for line in lines if line]

@@ -73,9 +73,6 @@ def _keys(parts: list[Path], section: Split) -> tuple[np.ndarray, np.ndarray, np
     for part in parts:
         table = pl.read_parquet(part)
         texts = table.drop("row_id", "line")
-        inputs = texts.columns[:-1]
-        _known("group", section.group or [], inputs)
-        _known("stratify", [section.stratify] if section.stratify else [], inputs)
         row_ids.append(table["row_id"].to_numpy())
         identity.append(identities(texts.iter_rows()))
         group.append(identities(texts.select(section.group).iter_rows()) if section.group else identity[-1])
@@ -86,13 +83,6 @@ def _keys(parts: list[Path], section: Split) -> tuple[np.ndarray, np.ndarray, np
     # Numbered by name, so that the numbers do not depend on the order of the rows.
     numbers = together.rank("dense").cast(pl.Int64).to_numpy()
     return np.concatenate(row_ids), np.concatenate(identity), np.concatenate(group), numbers
-
-
-def _known(key: str, wanted: list[str], inputs: list[str]) -> None:
-    unknown = [name for name in wanted if name not in inputs]
-    if unknown:
-        do = "name fields as source.columns.inputs does"
-        raise Problem(f"params.yaml, split.{key}", ", ".join(unknown), f"some of {', '.join(inputs)}", do)
 
 
 def _pairs(parts: list[Path], row_ids: np.ndarray, threshold: float) -> Pairs:

@@ -17,4 +17,4 @@ def make_deterministic(seed: int, threads: int) -> None:
 
     set_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.use_deterministic_algorithms(mode=True, warn_only=torch.cuda.is_available())

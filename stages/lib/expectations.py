@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
 if TYPE_CHECKING:
@@ -115,6 +116,9 @@ def _suites(section: Expectations, columns: list[str]) -> dict[str, dict[str, "E
             column="response chars", quantile_ranges=ranges, allow_relative_error=False
         )
     for name, wanted in section.distinct.items():
+        if name not in fields:
+            do = "correct expectations.distinct"
+            raise Problem("params.yaml, expectations.distinct", name, f"some of {', '.join(fields)}", do)
         rows[f"{name}_distinct"] = gxe.ExpectColumnUniqueValueCountToBeBetween(
             column=f"{name} identity", min_value=wanted.min, max_value=wanted.max
         )

@@ -37,7 +37,7 @@ def linear_layers(net: Any) -> dict[str, tuple[int, int]]:
 
 
 def matched(net: Any, targets: list[str]) -> dict[str, tuple[int, int]]:
-    """The layers that `targets` name by their last part; `all-linear` names all. A target that names none is an error."""
+    """The layers that `targets` name by their last part, or all for `all-linear`. One that names none is an error."""
     layers = linear_layers(net)
     if targets == ["all-linear"]:
         return layers

@@ -20,9 +20,11 @@ from pydantic import Field
 from stages.lib import agreement
 from stages.lib.answers import Answers, plain
 from stages.lib.words import Stemmer, words
+from stages.plumbing.console import watched
 from stages.plumbing.section import Section
 
 Numbers = np.ndarray
+BLOCK = 200  # rows measured at a time
 Better = Literal["higher", "lower", "closer to 1", "neither"]
 
 
@@ -281,5 +283,33 @@ class Measured:
 
 def measure(answers: Answers, metrics: Mapping[str, Metric] = METRICS) -> Measured:
     """Compute each metric's per-row numbers; those that need a model's loss are left out for other systems."""
-    able = {name: metric for name, metric in metrics.items() if answers.nll is not None or not metric.models_only}
-    return Measured(answers, {name: metric.rows(answers) for name, metric in able.items() if metric.rows}, able)
+    return measure_together({"one": answers}, metrics)["one"]
+
+
+def measure_together(systems: Mapping[str, Answers], metrics: Mapping[str, Metric] = METRICS) -> dict[str, Measured]:
+    """`measure` for systems that answer the same questions, some rows at a time.
+
+    What is counted in the references serves all systems, and only for as long as their rows are at hand: the n-grams of
+    10,000 references would take more than a gigabyte.
+    """
+    questions = next(iter(systems.values())).questions
+    able = {
+        system: {name: metric for name, metric in metrics.items() if answers.nll is not None or not metric.models_only}
+        for system, answers in systems.items()
+    }
+    found: dict[str, dict[str, list[Numbers]]] = {
+        system: {name: [] for name, metric in mine.items() if metric.rows} for system, mine in able.items()
+    }
+    for start in watched(range(0, len(questions), BLOCK), "measuring", -(-len(questions) // BLOCK), "blocks"):
+        rows = slice(start, start + BLOCK)
+        asked = questions.part(rows)
+        for system, answers in systems.items():
+            part = answers.part(asked, rows)
+            for name, numbers in found[system].items():
+                numbers.append(able[system][name].rows(part))
+    return {
+        system: Measured(
+            answers, {name: np.concatenate(numbers) for name, numbers in found[system].items()}, able[system]
+        )
+        for system, answers in systems.items()
+    }

@@ -58,7 +58,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
 
 
 def device_of(model: Model) -> str:
-    """ "cpu" or "cuda", as asked for; `auto` takes a GPU where there is one."""
+    """The device asked for, cpu or cuda; `auto` takes a GPU where there is one."""
     import torch
 
     if model.device == "auto":

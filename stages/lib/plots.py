@@ -1,5 +1,6 @@
-"""Tables for `dvc plots show` and `dvc plots diff`: metric bars, and ROUGE-L from the worst row to the best."""
+"""Tables for `dvc plots`: metrics as bars, ROUGE-L from the worst row to the best, the curves of the training."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,16 @@ SHOWN = {"rouge1": 1, "rouge2": 1, "rougeL": 1, "bleu": 100, "chrf": 100, "exact
 SHARES = np.linspace(0, 1, 101)
 
 
-def write_plots(folder: Path, evaluation: Evaluation) -> None:
-    """Write `metrics.tsv` (bar, value from 0 to 1) and `rows.tsv` (share of rows, baseline, tuned) into `folder`."""
+# The curves of the training, one table each, since the losses are not measured at the same steps.
+CURVES = ("train_loss", "validation_loss", "rougeL")
+
+
+def write_plots(folder: Path, evaluation: Evaluation, curves: Sequence[Mapping[str, float | None]]) -> None:
+    """Write the tables into `folder`.
+
+    `metrics.tsv`: bar, value (0 to 1). `rows.tsv`: share of the rows, baseline, tuned. One table for each of CURVES:
+    step and value, where it was measured (in reports/train/curves.tsv the other cells are empty).
+    """
     values = evaluation.values("all")
     bars = [
         {"bar": f"{name}, {system}", "value": rounded(values[system][name] / scale)}
@@ -31,5 +40,8 @@ def write_plots(folder: Path, evaluation: Evaluation) -> None:
     ]
     with whole(folder) as begun:
         begun.mkdir()
-        write_rows(begun / "metrics.tsv", bars)
-        write_rows(begun / "rows.tsv", rows)
+        write_rows(begun / "metrics.tsv", ["bar", "value"], bars)
+        write_rows(begun / "rows.tsv", ["share", "baseline", "tuned"], rows)
+        for name in CURVES:
+            points = [{"step": int(row["step"]), name: row[name]} for row in curves if row[name] is not None]
+            write_rows(begun / f"{name}.tsv", ["step", name], points)

@@ -77,4 +77,6 @@ def insist(facts: dict[str, Any], adapter: Path) -> None:
     why = failure(facts)
     if why:
         found, hint = why
-        raise Problem(f"{adapter}: the adapter is not active", found, "an adapter that changes the model's output", hint)
+        raise Problem(
+            f"{adapter}: the adapter is not active", found, "an adapter that changes the model's output", hint
+        )

@@ -113,13 +113,14 @@ class Page:
             "high": signed(found["high"], self.language),
             "p": self.p(found["p"]),
         }
+        beaten = [part for part in PARTS if (comparison["beats_dumb_systems"][part] or {"both": True})["both"]]
+        close = found["verdict"] == "better" and len(beaten) < len(PARTS)
         return {
-            "verdict": found["verdict"],
-            "title": self.told(f"headline.{found['verdict']}"),
+            "title": self.told("headline.close" if close else f"headline.{found['verdict']}"),
+            "kind": "no" if self.facts.reasons else "close" if close else "yes",
             "lead": self.told("lead" if self.facts.side == "test" else "lead.validation", **values),
             "dumb": self.dumb_systems(),
             "gate": self.gate(),
-            "passed": not self.facts.reasons,
             "tiles": self.tiles(),
         }
 
@@ -171,7 +172,7 @@ class Page:
 
     def p(self, value: float) -> str:
         """A p-value to three digits; smaller ones are only said to be smaller."""
-        return self.number(value) if value >= 0.001 else "< " + self.number(0.001)
+        return self.number(value) if value >= 0.001 else "<\N{NO-BREAK SPACE}" + self.number(0.001)
 
     def metrics(self, part: str) -> list[dict[str, Any]]:
         """One row of the table for each metric on all rows, or for each tested one on the unseen rows."""
@@ -388,7 +389,7 @@ class Page:
         hashes[self.told("adapter")] = reports["proof"]["adapter_sha256"]
         sections = {
             section: [(key, _shown(value)) for key, value in sorted(_flat(content).items())]
-            for section, content in sorted(reports["summary"]["params"].items())
+            for section, content in sorted(reports["summary"].get("params", {}).items())
         }
         signatures = [f"{name} {text}" for name, text in sorted(self.facts.comparison["signatures"].items())]
         return {

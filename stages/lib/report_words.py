@@ -39,5 +39,5 @@ def signed(value: float, language: Language, digits: int = 3) -> str:
 def share(value: float, language: Language) -> str:
     """A share from 0 to 1 as a person reads it, in percent; the files hold shares."""
     percent = 100 * value
-    digits = 0 if percent == round(percent) else 1
+    digits = 0 if percent == round(percent) else 1 if percent >= 1 else 2
     return number(percent, language, digits) + "%"

@@ -182,7 +182,7 @@ def _deal(
 ) -> list[int]:
     """Give units to one side until it has its share of all rows; returns the units that are left."""
     label, share = to
-    wanted = _quotas(strata, share)
+    wanted = _quotas(strata, share, [row for unit in waiting for row in units[unit]])
     total = sum(wanted.values())
     left = []
     for unit in waiting:
@@ -203,13 +203,21 @@ def _deal(
     return still
 
 
-def _quotas(strata: np.ndarray, share: float) -> dict[int, int]:
-    """Rows for one side by stratum: the share of each rounded down, then one more where the remainder is largest."""
+def _quotas(strata: np.ndarray, share: float, left: list[int]) -> dict[int, int]:
+    """Rows for one side by stratum: the share of each rounded down, then one more where the remainder is largest.
+
+    left: the rows that are not dealt yet; no stratum is asked for more than it has of them.
+    """
     names, counts = np.unique(strata, return_counts=True)
+    have = np.bincount(np.searchsorted(names, strata[left]), minlength=len(names))
     exact = counts * share
-    quotas = np.floor(exact + 1e-9).astype(int)
-    missing = int(np.ceil(len(strata) * share - 1e-9)) - int(quotas.sum())
-    quotas[np.argsort(quotas - exact, kind="stable")[:missing]] += 1
+    quotas = np.minimum(np.floor(exact + 1e-9).astype(int), have)
+    missing = min(int(np.ceil(len(strata) * share - 1e-9)), len(left)) - int(quotas.sum())
+    while missing > 0:
+        order = np.argsort(quotas - exact, kind="stable")
+        more = order[quotas[order] < have[order]][:missing]
+        quotas[more] += 1
+        missing -= len(more)
     return dict(zip(names.tolist(), quotas.tolist(), strict=True))
 
 

@@ -6,6 +6,7 @@ nothing changes any more: cleaning twice equals cleaning once, and doubly encode
 """
 
 import html
+import html.entities
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +20,16 @@ ROUNDS = 10
 
 @dataclass(frozen=True)
 class Rule:
-    """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order."""
+    """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order.
+
+    wide: only texts with characters beyond ASCII can need it. settles: in an ASCII text, what it leaves is nothing new to
+    the other rules, so that they need not look again.
+    """
 
     find: Callable[[pl.Expr], pl.Expr]
     fix: Callable[[pl.Series], pl.Series]
+    wide: bool = False
+    settles: bool = False
 
 
 def _each(fix: Callable[[str], str]) -> Callable[[pl.Series], pl.Series]:
@@ -33,12 +40,15 @@ def _has(text: pl.Expr, *literals: str) -> pl.Expr:
     return pl.any_horizontal([text.str.contains(literal, literal=True) for literal in literals])
 
 
-def _removal(pattern: str) -> Rule:
-    return Rule(lambda text: text.str.contains(pattern), lambda texts: texts.str.replace_all(pattern, ""))
+def _where(texts: pl.Series, find: pl.Expr) -> pl.Series:
+    """The indices (u32) of the texts for which the expression holds."""
+    return texts.to_frame().select(find.fill_null(value=False).arg_true()).to_series()
 
 
-def _beyond_ascii(text: pl.Expr) -> pl.Expr:
-    return text.str.len_bytes() != text.str.len_chars()
+def _wide(texts: pl.Series) -> pl.Series:
+    """The indices of the texts with characters beyond ASCII."""
+    text = pl.col(texts.name)
+    return _where(texts, text.str.len_bytes() != text.str.len_chars())
 
 
 # --- encoding
@@ -63,8 +73,14 @@ def _repaired(text: str) -> str:
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
-def _decoded(text: str) -> str:
-    return ENTITY.sub(lambda found: html.unescape(found[0]), text)
+# The 252 of HTML 4, which are nearly all that occur: polars replaces them in one pass; Python sees to the rest.
+_USUAL = {f"&{name};": chr(code) for name, code in html.entities.name2codepoint.items()}
+
+
+def _decoded(texts: pl.Series) -> pl.Series:
+    texts = texts.str.replace_many(_USUAL)
+    rest = _where(texts, pl.col(texts.name).str.contains("&[#A-Za-z][0-9A-Za-z]+;"))
+    return put(texts, rest, _each(lambda text: ENTITY.sub(lambda one: html.unescape(one[0]), text))(texts.gather(rest)))
 
 
 # --- tags
@@ -83,15 +99,15 @@ OTHER = (
     "ul video "
 )
 _ATTRIBUTES = r"(?:\s[^<>]*)?/?>"
-UNSEEN = re.compile(
-    r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>|<!doctype[^<>]*>|<\?xml[^<>]*>", re.IGNORECASE | re.DOTALL
+UNSEEN = (
+    r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>|<!doctype[^<>]*>|<\?xml[^<>]*>"
 )
-INLINE_TAG = re.compile(rf"</?(?:{'|'.join(INLINE.split())}){_ATTRIBUTES}", re.IGNORECASE)
-OTHER_TAG = re.compile(rf"</?(?:{'|'.join(OTHER.split())}){_ATTRIBUTES}", re.IGNORECASE)
+INLINE_TAG = rf"(?i)</?(?:{'|'.join(INLINE.split())}){_ATTRIBUTES}"
+OTHER_TAG = rf"(?i)</?(?:{'|'.join(OTHER.split())}){_ATTRIBUTES}"
 
 
-def _untagged(text: str) -> str:
-    return OTHER_TAG.sub(" ", INLINE_TAG.sub("", UNSEEN.sub(" ", text)))
+def _untagged(texts: pl.Series) -> pl.Series:
+    return texts.str.replace_all(UNSEEN, " ").str.replace_all(INLINE_TAG, "").str.replace_all(OTHER_TAG, " ")
 
 
 # --- control characters
@@ -103,44 +119,50 @@ CONTROL = (
     r"\x{2060}-\x{206f}\x{feff}\x{fff9}-\x{fffb}\x{e0000}-\x{e007f}]"
 )
 
+# --- Unicode
+
+# Whatever Unicode's normal form C might change: marks, the letters of Hangul, and the few characters that are never in it
+# (Unicode Standard Annex 15; a test goes through all of them).
+MAYBE_NOT_NFC = (
+    r"[\p{M}\x{340}-\x{344}\x{374}\x{37e}\x{387}\x{958}-\x{95f}\x{9dc}-\x{9df}\x{a33}-\x{a5e}\x{b5c}\x{b5d}"
+    r"\x{f43}-\x{fb9}\x{1100}-\x{11ff}\x{1f71}-\x{1fff}\x{2000}\x{2001}\x{2126}\x{212a}\x{212b}\x{2329}\x{232a}"
+    r"\x{2adc}\x{f900}-\x{faff}\x{fb1d}-\x{fb4e}\x{1d15e}-\x{1d1c0}\x{2f800}-\x{2fa1f}]"
+)
+
 # --- characters
 
 # Letters with their marks, digits, punctuation, currency and mathematical signs, white space, and some signs that texts
-# on things need. What goes: pictures (emoji) with their selectors and skin tones, U+FFFD, private and unassigned codes.
+# on things need. What goes: pictures (emoji) with their selectors, skin tones and joiners, U+FFFD, private and unassigned
+# codes. A joiner (U+200D) stays between letters; what follows another one is kept for the next round.
 UNWANTED = {
     "default": (
         r"[^\p{L}\p{M}\p{N}\p{P}\p{Sc}\p{Sm}\p{Z}\s\x{200c}\x{200d}^`´¨¯¸°®©™℠№℃℉]"
-        r"|[\x{fe00}-\x{fe0f}\x{20e3}\x{1f000}-\x{1faff}]|\x{200d}(?:[^\p{L}\p{M}]|$)|^\x{200d}"
+        r"|[\x{fe00}-\x{fe0f}\x{20e3}\x{1f000}-\x{1faff}]|\x{200d}([^\p{L}\p{M}]|$)|^\x{200d}"
     ),
     # R27: the reference keeps letters, digits, commas and full stops; accented letters are letters.
-    "strict": r"[^\p{L}\p{M}\p{Nd}\s,.]",
-    "any": r"[^\x00-\x{10ffff}]",
+    "strict": r"[^\p{L}\p{M}\p{Nd}\s,.]()",
+    "any": r"[^\x00-\x{10ffff}]()",
 }
 
 # --- white space
 
-_ASCII_SPACES = ("\n", "\r", "\t", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f")
+# What there is to replace, and no single space: most words of a text are left alone.
+_SPACES = r"[ \t-\r\x1c-\x1f]{2,}|[\t-\r\x1c-\x1f]"
+_WIDE_SPACES = r"[\s\x1c-\x1f]{2,}|[\s\x1c-\x1f--\x20]"
+
+
+def _has_odd_space(text: pl.Expr) -> pl.Expr:
+    """White space other than single spaces within an ASCII text, or any text beyond ASCII: four cheap tests."""
+    ends = text.str.starts_with(" ") | text.str.ends_with(" ")
+    wide = text.str.len_bytes() != text.str.len_chars()
+    return ends | wide | text.str.contains("  ", literal=True) | text.str.contains(r"[\t-\r\x1c-\x1f]")
 
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Runs of white space to one space, both ends trimmed."""
-    for space in _ASCII_SPACES:
-        texts = texts.str.replace_all(space, " ", literal=True)
-    wide = texts.str.len_bytes() != texts.str.len_chars()
-    if wide.any():
-        texts = put(texts, wide.arg_true(), texts.filter(wide).str.replace_all(r"[\s--\x20]", " "))
-    while (index := texts.str.contains("  ", literal=True).arg_true()).len():
-        texts = put(texts, index, texts.gather(index).str.replace_all("  ", " ", literal=True))
-    return texts.str.strip_chars(" ")
-
-
-def _has_odd_space(text: pl.Expr) -> pl.Expr:
-    return (
-        _has(text, *_ASCII_SPACES, "  ")
-        | text.str.starts_with(" ")
-        | text.str.ends_with(" ")
-        | (_beyond_ascii(text) & text.str.contains(r"[\s--\x00-\x7f]"))
-    )
+    wide = _wide(texts)
+    beyond = texts.gather(wide).str.replace_all(_WIDE_SPACES, " ")
+    return put(texts.str.replace_all(_SPACES, " "), wide, beyond).str.strip_chars(" ")
 
 
 # --- all of them
@@ -149,18 +171,22 @@ def _has_odd_space(text: pl.Expr) -> pl.Expr:
 def text_rules(characters: Characters) -> dict[str, Rule]:
     """The rules by name, in their order; `characters` says what the rule of that name removes."""
     unwanted = UNWANTED[characters]
+    # Every character of ASCII is wanted by default.
+    plain_is_wanted = characters != "strict"
     return {
-        "encoding": Rule(lambda text: _beyond_ascii(text) & text.str.contains(MOJIBAKE), _each(_repaired)),
-        "entities": Rule(lambda text: _has(text, "&") & _has(text, ";"), _each(_decoded)),
-        "tags": Rule(lambda text: _has(text, "<") & _has(text, ">"), _each(_untagged)),
-        "control": _removal(CONTROL),
-        # Everything below U+0300 is NFC already (Unicode Standard Annex 15).
+        "encoding": Rule(lambda text: text.str.contains(MOJIBAKE), _each(_repaired), wide=True),
+        "entities": Rule(lambda text: _has(text, "&") & _has(text, ";"), _decoded),
+        "tags": Rule(lambda text: _has(text, "<") & _has(text, ">"), _untagged),
+        "control": Rule(lambda text: text.str.contains(CONTROL), lambda texts: texts.str.replace_all(CONTROL, "")),
         "unicode": Rule(
-            lambda text: _beyond_ascii(text) & text.str.contains(r"[^\x00-\x{2ff}]"),
-            lambda texts: texts.str.normalize("NFC"),
+            lambda text: text.str.contains(MAYBE_NOT_NFC), lambda texts: texts.str.normalize("NFC"), wide=True
         ),
-        "characters": _removal(unwanted),
-        "white_space": Rule(_has_odd_space, _spaced),
+        "characters": Rule(
+            lambda text: text.str.contains(unwanted),
+            lambda texts: texts.str.replace_all(unwanted, "${1}"),
+            wide=plain_is_wanted,
+        ),
+        "white_space": Rule(_has_odd_space, _spaced, settles=True),
     }
 
 
@@ -171,36 +197,43 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
     A text that still changes after ROUNDS rounds becomes null: rules that undo each other must not pass for clean.
     """
     changed: dict[str, list[pl.Series]] = {name: [] for name in rules}
-    where = None  # all of them
+    where = pl.int_range(texts.len(), dtype=pl.UInt32, eager=True)
     for _ in range(ROUNDS):
-        part = texts if where is None else texts.gather(where)
-        part, round_changed = _one_round(part, rules)
-        moved = pl.concat([pl.Series([], dtype=pl.UInt32), *round_changed.values()]).unique().sort()
+        part, round_changed, unsettled = _one_round(texts.gather(where), rules)
         for name, index in round_changed.items():
-            changed[name].append(index if where is None else where.gather(index))
-        if not moved.len():
+            changed[name].append(where.gather(index))
+        moved = pl.concat([unsettled, *round_changed.values()]).unique().sort()
+        texts = put(texts, where.gather(moved), part.gather(moved))
+        where = where.gather(unsettled)
+        if not where.len():
             break
-        where_moved = moved if where is None else where.gather(moved)
-        texts = put(texts, where_moved, part.gather(moved))
-        where = where_moved
     else:
         texts = put(texts, where, pl.Series([None] * where.len(), dtype=pl.String))
     return texts, {name: pl.concat(found) for name, found in changed.items()}
 
 
-def _one_round(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict[str, pl.Series]]:
-    changed = {}
-    text = pl.col(texts.name)
+def _one_round(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict[str, pl.Series], pl.Series]:
+    """The texts after each rule in turn, the indices that each changed, and those that the rules must look at again."""
+    changed, again = {}, [pl.Series([], dtype=pl.UInt32)]
+    wide = _wide(texts)
     for name, rule in rules.items():
-        index = texts.to_frame().select(rule.find(text).fill_null(value=False).arg_true()).to_series()
+        if rule.wide:
+            index = wide.gather(_where(texts.gather(wide), rule.find(pl.col(texts.name))))
+        else:
+            index = _where(texts, rule.find(pl.col(texts.name)))
         before = texts.gather(index)
         after = rule.fix(before) if index.len() else before
         differs = before != after
         changed[name] = index.filter(differs)
         texts = put(texts, changed[name], after.filter(differs))
-    return texts, changed
+        if changed[name].len():
+            wide = _wide(texts)
+            again.append(changed[name].filter(changed[name].is_in(wide.implode())) if rule.settles else changed[name])
+    return texts, changed, pl.concat(again).unique().sort()
 
 
 def put(texts: pl.Series, index: pl.Series, new: pl.Series) -> pl.Series:
-    """The texts with `new` at `index`."""
-    return texts.scatter(index, new) if index.len() else texts
+    """The texts with `new` at `index` (ascending), as another series: polars' scatter works in place."""
+    if index.len() == texts.len():
+        return new
+    return texts.clone().scatter(index, new) if index.len() else texts

@@ -2,18 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.lib.files import whole
 
 
-def write_rows(target: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows that have the same keys; nothing is written for None."""
-    rows = list(rows)
+def write_rows(target: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows that have these columns. A chart takes an empty cell for 0: leave such rows out."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), dialect="excel-tab", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, dialect="excel-tab", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     with whole(target) as begun:

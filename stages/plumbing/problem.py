@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - what a person meets is a problem
     """A mistake in the input, the parameters or the machine, told so that it can be put right.
 
     `where` names the file, line, column or parameter; `found` and `wanted` say what stands there and what should;

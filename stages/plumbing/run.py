@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from stages.plumbing.problem import Problem
@@ -25,11 +26,13 @@ def run(main: Callable[..., None]) -> None:
 
 
 def quieten() -> None:
-    """Keep the libraries' asides off the console: bars within bars, adverts, and warnings of nothing a person can do."""
+    """Keep the libraries' asides off the console: bars within bars, and warnings that nobody can do anything about."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    # PEFT still asks transformers by an older name.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     # bitsandbytes looks for an optional kernel on some processors and says so at every start.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -120,7 +120,9 @@ def test_what_git_tracks_is_not_cached_and_what_dvc_caches_is_pushed():
         for kind in ("outs", "metrics", "plots"):
             for entry in stage.get(kind, []):
                 settings = {} if isinstance(entry, str) else next(iter(entry.values()))
-                assert set(settings) <= {"cache"}, "no persist, no push: false: a plain `dvc pull` must bring everything"
+                assert set(settings) <= {"cache"}, (
+                    "no persist, no push: false: a plain `dvc pull` must bring everything"
+                )
 
 
 def test_the_artifacts_are_outputs():

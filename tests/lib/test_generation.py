@@ -48,9 +48,7 @@ def test_answers_are_the_same_whatever_the_batch(family):
 def test_sampling_repeats_with_its_seed(family):
     net, tok = model(family), tokenizer(family)
     prompts = encode(ROWS, PROMPT, tok).prompts
-    first, again, other = (
-        answers(net, tok, prompts, generation(sample=True, seed=seed), None) for seed in (1, 1, 2)
-    )
+    first, again, other = (answers(net, tok, prompts, generation(sample=True, seed=seed), None) for seed in (1, 1, 2))
     assert first == again != other
 
 

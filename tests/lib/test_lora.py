@@ -18,9 +18,7 @@ def lora(**changes) -> Lora:
 
 
 def t5_base(**changes):
-    return T5Config(
-        d_model=768, d_kv=64, num_layers=12, num_heads=12, **{"d_ff": 3072, "vocab_size": 32128} | changes
-    )
+    return T5Config(d_model=768, d_kv=64, num_layers=12, num_heads=12, **{"d_ff": 3072, "vocab_size": 32128} | changes)
 
 
 TINYLLAMA = LlamaConfig(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.progress import Best, curves, log_every, write_curves
 from stages.lib.lora import Lora, attach
+from stages.lib.progress import Best, curves, log_every, write_curves
 from tests.lib.tiny import model
 
 LORA = Lora(r=2, alpha=4, dropout=0.0, targets=["q"], bias="none", rslora=False, dora=False, init="default")
@@ -38,7 +38,9 @@ def test_what_was_not_measured_at_a_step_stays_empty(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("metric", "values", "kept"), [("validation_loss", [2, 1, 1, 3], 2), ("rougeL", [0.1, 0.4, 0.4, 0.2], 2)])
+@pytest.mark.parametrize(
+    ("metric", "values", "kept"), [("validation_loss", [2, 1, 1, 3], 2), ("rougeL", [0.1, 0.4, 0.4, 0.2], 2)]
+)
 def test_the_best_state_is_the_first_that_no_other_beats(tmp_path: Path, metric, values, kept):
     import torch
 

@@ -10,7 +10,9 @@ ROW = {"row_id": 1, "line": 1, "title": "Panela Wok", "response": "A Panela Wok 
 
 
 def prompt(**changes) -> Prompt:
-    return Prompt(**{"template": "describe", "text": None, "max_prompt_tokens": 64, "max_response_tokens": 64} | changes)
+    return Prompt(
+        **{"template": "describe", "text": None, "max_prompt_tokens": 64, "max_response_tokens": 64} | changes
+    )
 
 
 def test_the_product_question_is_written_as_the_requirement_gives_it():
@@ -26,7 +28,9 @@ def test_the_tarot_template_takes_four_fields():
 
 
 def test_braces_in_a_row_are_text_not_fields():
-    assert render(TEMPLATES["describe"], ROW | {"title": "{x} {response}"}, None) == "Descreva o produto: {x} {response}"
+    assert (
+        render(TEMPLATES["describe"], ROW | {"title": "{x} {response}"}, None) == "Descreva o produto: {x} {response}"
+    )
 
 
 def test_a_field_that_the_row_lacks_is_named_with_those_it_has():
@@ -58,7 +62,9 @@ def test_a_response_ends_with_the_end_token_even_when_it_is_cut(family):
 def test_a_long_prompt_loses_the_end_of_its_longest_field_and_keeps_the_template_around_it():
     text = "Antes {title} depois"
     encoded = encode(
-        [ROW | {"title": "longo " * 200}], prompt(template="custom", text=text, max_prompt_tokens=40), tokenizer("causal")
+        [ROW | {"title": "longo " * 200}],
+        prompt(template="custom", text=text, max_prompt_tokens=40),
+        tokenizer("causal"),
     )
     assert encoded.shortened == 1
     assert encoded.texts[0].startswith("Antes longo")

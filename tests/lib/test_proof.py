@@ -14,9 +14,7 @@ from stages.lib.proof import insist, prove
 from stages.plumbing.problem import Problem
 from tests.lib.tiny import TEXTS, model, tokenizer
 
-GREEDY = Generation(
-    max_new_tokens=8, num_beams=1, sample=False, temperature=1.0, top_p=1.0, batch_tokens=9999, seed=1
-)
+GREEDY = Generation(max_new_tokens=8, num_beams=1, sample=False, temperature=1.0, top_p=1.0, batch_tokens=9999, seed=1)
 PROMPT = Prompt(template="describe", text=None, max_prompt_tokens=64, max_response_tokens=48)
 ROWS = [{"row_id": n, "line": n, "title": text, "response": text} for n, text in enumerate(TEXTS[:6], 1)]
 TARGETS = {"seq2seq": ["q", "v", "wi"], "causal": ["q_proj", "v_proj"]}

@@ -99,3 +99,17 @@ def test_rules_that_undo_each_other_never_pass_for_clean():
         "other": Rule(always, lambda texts: texts.str.replace("b", "a", literal=True)),
     }
     assert put_right(pl.Series("text", ["a", "c"]), swap)[0].to_list() == [None, "c"]
+
+
+def test_no_character_that_normal_form_c_would_change_is_overlooked():
+    """Also those that it only changes beside another one (all marks, and the letters of Hangul)."""
+    import unicodedata
+
+    from stages.lib.texts import MAYBE_NOT_NFC
+
+    codes = [code for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
+    found = set(pl.Series(codes).filter(pl.Series([chr(code) for code in codes]).str.contains(MAYBE_NOT_NFC)))
+    changed = {code for code in codes if not unicodedata.is_normalized("NFC", chr(code))}
+    marks = {code for code in codes if unicodedata.combining(chr(code))}
+    assert len(changed) > 1000
+    assert not (changed | marks) - found

@@ -1,0 +1,75 @@
+"""Afina's commands: what they do, and what they say when they cannot."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from afina.recipes import choose, listed
+from stages.plumbing.problem import Problem
+
+ROOT = Path(__file__).parents[2]
+
+
+def afina(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "afina", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env={**_environment()})
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_every_recipe_is_listed_with_what_it_does():
+    lines = listed(ROOT / "recipes")
+    assert len(lines) == len(list((ROOT / "recipes").glob("*.yaml"))) >= 1
+    assert lines[[line.split()[0] for line in lines].index("local")].split(maxsplit=1)[1].startswith("Afina recipe")
+
+
+def test_choosing_a_recipe_copies_it(tmp_path):
+    choose("local", ROOT / "recipes", tmp_path / "params.yaml", force=False)
+    assert (tmp_path / "params.yaml").read_bytes() == (ROOT / "recipes/local.yaml").read_bytes()
+
+
+def test_choices_made_by_hand_are_not_lost(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("mine: 1\n")
+    with pytest.raises(Problem, match="choices that are in no recipe"):
+        choose("local", ROOT / "recipes", params, force=False)
+    assert params.read_text() == "mine: 1\n"
+    choose("local", ROOT / "recipes", params, force=True)
+
+
+def test_an_unknown_recipe_is_told_with_those_there_are():
+    said = afina("recipe", "tarto")
+    assert said.returncode == 1
+    assert "no recipe tarto" in said.stderr
+    assert "local" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_without_a_model_it_says_where_to_get_one(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    said = afina("generate", "Abajur", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "dvc pull base" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_missing_field_is_named(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    said = afina("generate", "--field", "titulo=Abajur", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "name=value for each of title" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_the_doctor_names_what_it_looked_at():
+    said = afina("doctor")
+    assert "params.yaml is a valid recipe" in said.stdout
+    assert "Python 3." in said.stdout
+    assert "Traceback" not in said.stderr
