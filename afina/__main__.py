@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stages.plumbing.problem import Problem
-from stages.plumbing.run import quieten
+from stages.plumbing.run import settle
 
 cli = typer.Typer(
     help="Fine-tune small language models on your own table of texts.",
@@ -57,7 +57,7 @@ def doctor() -> None:
 
 def app() -> None:
     """Run the command line; a problem is told without a traceback."""
-    quieten()
+    settle()
     try:
         cli()
     except Problem as problem:

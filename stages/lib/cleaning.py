@@ -19,7 +19,6 @@ from stages.lib.tables import growing
 from stages.plumbing import console
 from stages.plumbing.problem import Problem
 
-
 Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]
 
 
@@ -79,10 +78,11 @@ class Cleaning:
         """What needs the blocks before: duplicates, and the ledger."""
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
         if self.section.rules.duplicates and rows.height:
-            rows = rows.with_columns(self._seen.first(rows.select(self.fields), rows["row_id"]))
-            again = pl.col("row_kept") != pl.col("row_id")
-            out = pl.concat([out, rows.filter(again).with_columns(reason=pl.lit(DUPLICATE)).select(out.columns)])
-            rows = rows.filter(~again)
+            first = self._seen.first(rows.select(self.fields), rows["row_id"])
+            again = first != rows["row_id"]
+            if again.any():
+                copies = rows.with_columns(first, reason=pl.lit(DUPLICATE)).filter(again)
+                out, rows = pl.concat([out, copies.select(out.columns)]), rows.filter(~again)
         out = out.with_columns(pl.Series("raw", block.raw(out), pl.String)).select(list(QUARANTINE))
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")

@@ -113,4 +113,6 @@ def sorted_out(rows: pl.DataFrame, inputs: list[str], section: Clean) -> tuple[p
     asked = reasons(inputs, section)
     first = pl.coalesce([pl.when(holds.fill_null(value=False)).then(pl.lit(reason)) for reason, holds in asked.items()])
     judged = rows.with_columns(first.alias("reason"))
+    if judged["reason"].null_count() == rows.height:
+        return rows, judged.clear()
     return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.filter(pl.col("reason").is_not_null())

@@ -22,8 +22,8 @@ ROUNDS = 10
 class Rule:
     """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order.
 
-    wide: only texts with characters beyond ASCII can need it. settles: in an ASCII text, what it leaves is nothing new to
-    the other rules, so that they need not look again.
+    wide: only texts with characters beyond ASCII can need it. settles: in an ASCII text, what it leaves is nothing new
+    to the other rules, so that they need not look again.
     """
 
     find: Callable[[pl.Expr], pl.Expr]
@@ -99,9 +99,7 @@ OTHER = (
     "ul video "
 )
 _ATTRIBUTES = r"(?:\s[^<>]*)?/?>"
-UNSEEN = (
-    r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>|<!doctype[^<>]*>|<\?xml[^<>]*>"
-)
+UNSEEN = r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>|<!doctype[^<>]*>|<\?xml[^<>]*>"
 INLINE_TAG = rf"(?i)</?(?:{'|'.join(INLINE.split())}){_ATTRIBUTES}"
 OTHER_TAG = rf"(?i)</?(?:{'|'.join(OTHER.split())}){_ATTRIBUTES}"
 
@@ -121,8 +119,8 @@ CONTROL = (
 
 # --- Unicode
 
-# Whatever Unicode's normal form C might change: marks, the letters of Hangul, and the few characters that are never in it
-# (Unicode Standard Annex 15; a test goes through all of them).
+# Whatever Unicode's normal form C might change: marks, the letters of Hangul, and the few characters that are never in
+# it (Unicode Standard Annex 15; a test goes through all of them).
 MAYBE_NOT_NFC = (
     r"[\p{M}\x{340}-\x{344}\x{374}\x{37e}\x{387}\x{958}-\x{95f}\x{9dc}-\x{9df}\x{a33}-\x{a5e}\x{b5c}\x{b5d}"
     r"\x{f43}-\x{fb9}\x{1100}-\x{11ff}\x{1f71}-\x{1fff}\x{2000}\x{2001}\x{2126}\x{212a}\x{212b}\x{2329}\x{232a}"
@@ -132,8 +130,8 @@ MAYBE_NOT_NFC = (
 # --- characters
 
 # Letters with their marks, digits, punctuation, currency and mathematical signs, white space, and some signs that texts
-# on things need. What goes: pictures (emoji) with their selectors, skin tones and joiners, U+FFFD, private and unassigned
-# codes. A joiner (U+200D) stays between letters; what follows another one is kept for the next round.
+# on things need. What goes: pictures (emoji) with their selectors, skin tones and joiners, U+FFFD, private and
+# unassigned codes. A joiner (U+200D) stays between letters; what follows another one is kept for the next round.
 UNWANTED = {
     "default": (
         r"[^\p{L}\p{M}\p{N}\p{P}\p{Sc}\p{Sm}\p{Z}\s\x{200c}\x{200d}^`´¨¯¸°®©™℠№℃℉]"

@@ -20,15 +20,53 @@ SECTION = Clean(
     max_response_chars=30,
 )
 SOURCE = Source(
-    path="rows.jsonl", sha256=None, format="auto", encoding="auto", sheet=None, delimiter=None,
+    path="rows.jsonl",
+    sha256=None,
+    format="auto",
+    encoding="auto",
+    sheet=None,
+    delimiter=None,
     columns={"inputs": {"title": "title"}, "response": "content"},
-)  # fmt: skip
+)
 
 # Pieces that rules are about, so that chance puts them beside each other.
 PIECES = st.sampled_from(
-    ["&amp;", "&", "amp;", "lt;", "&lt;", "gt;", "<b>", "</b>", "<", ">", "b", "\x00", "\u00ad", "Ã", "©", "\u0081", "\u00a0",
-     "é", "e\u0301", " ", "\n", "\U0001f600", "\u200d", "\ufe0f", "\ufffd", "#", "&#233;", ";", "a", "-->", "<!--", "Â", "â€™"]
-)  # fmt: skip
+    [
+        "&amp;",
+        "&",
+        "amp;",
+        "lt;",
+        "&lt;",
+        "gt;",
+        "<b>",
+        "</b>",
+        "<",
+        ">",
+        "b",
+        "\x00",
+        "\u00ad",
+        "Ã",
+        "©",
+        "\u0081",
+        "\u00a0",
+        "é",
+        "e\u0301",
+        " ",
+        "\n",
+        "\U0001f600",
+        "\u200d",
+        "\ufe0f",
+        "\ufffd",
+        "#",
+        "&#233;",
+        ";",
+        "a",
+        "-->",
+        "<!--",
+        "Â",
+        "â€™",
+    ]
+)
 TEXTS = st.one_of(st.none(), st.lists(PIECES, max_size=12).map("".join), st.text(max_size=40))
 ROWS = st.lists(st.tuples(TEXTS, TEXTS), max_size=12)
 

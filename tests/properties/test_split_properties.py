@@ -10,9 +10,21 @@ from stages.lib.sides import METHODS, STRADDLING, TEST, TRAIN, VALIDATION, Split
 def section(**changes) -> Split:
     return Split(
         **{
-            **dict(seed=1, method="hash", validation=0.2, test=0.2, stratify=None, group=None, near_duplicates=0.8),
-            **dict(max_cluster=1000, shards=None, read=None, train_rows=None, folds=None, fold=0),
-            **dict(evaluate_on="test", max_leakage=0.0),
+            "seed": 1,
+            "method": "hash",
+            "validation": 0.2,
+            "test": 0.2,
+            "stratify": None,
+            "group": None,
+            "near_duplicates": 0.8,
+            "max_cluster": 1000,
+            "shards": None,
+            "read": None,
+            "train_rows": None,
+            "folds": None,
+            "fold": 0,
+            "evaluate_on": "test",
+            "max_leakage": 0.0,
             **changes,
         }
     )

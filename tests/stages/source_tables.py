@@ -23,7 +23,7 @@ def change(content: dict[str, Any], path: str, value: Any) -> None:
 
 
 def write_recipe(folder: Path, **changes: Any) -> None:
-    """params.yaml in `folder`: the default recipe without its limits on the whole set, with changes (`split__test=0`)."""
+    """params.yaml in `folder`: the default recipe without its limits on the whole set, changed (`split__test=0`)."""
     content = yaml.safe_load((ROOT / "recipes/local.yaml").read_text("utf-8"))
     content["expectations"].update(
         min_rows=1,

@@ -57,7 +57,9 @@ def test_another_file_than_the_pinned_one_is_refused_and_both_hashes_are_shown(p
     assert not (place / "raw").exists()
 
 
-@pytest.mark.parametrize(("name", "message"), [("missing.jsonl", "no such file"), ("folder", "a folder"), ("pipe", "neither")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("missing.jsonl", "no such file"), ("folder", "a folder"), ("pipe", "neither")]
+)
 def test_what_is_no_file_is_refused(place, name, message):
     (place / "folder").mkdir()
     os.mkfifo(place / "pipe")

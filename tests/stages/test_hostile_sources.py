@@ -1,4 +1,4 @@
-"""Whatever a source holds, each record is kept or has a reason, or one clear message says what is wrong with the file."""
+"""Whatever a source holds, each record is kept or has a reason, or one message says what is wrong with the file."""
 
 import gzip
 import io
@@ -38,7 +38,9 @@ def _odd_cells(book, sheet) -> None:
 
     sheet.write_row(1, 1, ["title", "content"])  # the table begins at B2
     sheet.write(2, 1, "Ano")
-    sheet.write_datetime(2, 2, datetime(2024, 1, 2, tzinfo=UTC).replace(tzinfo=None), book.add_format({"num_format": "d/m/yy"}))
+    sheet.write_datetime(
+        2, 2, datetime(2024, 1, 2, tzinfo=UTC).replace(tzinfo=None), book.add_format({"num_format": "d/m/yy"})
+    )
     sheet.write(3, 1, 1984)
     sheet.write_formula(3, 2, '="Um "&"livro"', None, "Um livro")
     sheet.merge_range(4, 1, 5, 1, "Duas linhas")
@@ -75,43 +77,77 @@ KEPT = {
     "cp1252": ("a.jsonl", (LINE + line()).decode().encode("cp1252"), 2, {}),
     "JSON Lines named .json": ("a.json", LINE + line(), 2, {}),
     "JSON array": ("a.json", json.dumps([GOOD, {"title": "b", "content": "c"}], indent=2).encode(), 2, {}),
-    "array with odd elements": ("a.json", json.dumps([GOOD, 5, [1], {"title": 1, "content": "x"}]).encode(), 1,
-                                {"no_object": 2, "no_text": 1}),
+    "array with odd elements": (
+        "a.json",
+        json.dumps([GOOD, 5, [1], {"title": 1, "content": "x"}]).encode(),
+        1,
+        {"no_object": 2, "no_text": 1},
+    ),
     "gzip under another name": ("a.jsonl", gzip.compress(LINE), 1, {}),
     "extra columns": ("a.jsonl", json_lines([{**GOOD, "price": 3, "tags": ["a"], "more": {"title": "x"}}]), 1, {}),
     "NaN in another column": ("a.jsonl", b'{"title": "Copo", "content": "Um copo.", "price": NaN}\n' + LINE, 2, {}),
     "raw tab in a text": ("a.jsonl", b'{"title": "Copo", "content": "Um\tcopo."}\n' + LINE, 2, {}),
     "text that looks like a number": ("a.jsonl", line("1984", "Um livro.") + line("[usado] copo", "true"), 2, {}),
-    "U+FFFD and emoji": ("a.jsonl", line("Copo\ufffd azul \U0001f600\ufe0f", "Um \U0001f468\u200d\U0001f4bb copo."), 1, {}),
+    "U+FFFD and emoji": (
+        "a.jsonl",
+        line("Copo\ufffd azul \U0001f600\ufe0f", "Um \U0001f468\u200d\U0001f4bb copo."),
+        1,
+        {},
+    ),
     "truncated line": ("a.jsonl", LINE + b'{"title": "Copo", "content": "Um\n' + line(), 2, {"broken_json": 1}),
     "text after the object": ("a.jsonl", LINE + LINE.rstrip() + b" x\n", 1, {"broken_json": 1}),
     "NUL bytes": ("a.jsonl", LINE + b"\0\0\0\0\n", 1, {"broken_json": 1}),
     "NUL escape in a text": ("a.jsonl", b'{"title": "Co\\u0000po", "content": "Um copo."}\n', 1, {}),
     "10,000 deep": ("a.jsonl", LINE + b'{"title": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n", 1, {"broken_json": 1}),
     "an array where an object belongs": ("a.jsonl", LINE + b'["a", "b"]\n"c"\n5\nnull\n', 1, {"no_object": 4}),
-    "numbers where text belongs": ("a.jsonl", LINE + b'{"title": 5, "content": "x"}\n{"title": "x", "content": 1.5e3}\n',
-                                   1, {"no_text": 2}),
+    "numbers where text belongs": (
+        "a.jsonl",
+        LINE + b'{"title": 5, "content": "x"}\n{"title": "x", "content": 1.5e3}\n',
+        1,
+        {"no_text": 2},
+    ),
     "lists and objects where text belongs": (
-        "a.jsonl", LINE + b'{"title": ["a"], "content": "x"}\n{"title": "x", "content": {"a": 1}}\n', 1, {"no_text": 2}),
+        "a.jsonl",
+        LINE + b'{"title": ["a"], "content": "x"}\n{"title": "x", "content": {"a": 1}}\n',
+        1,
+        {"no_text": 2},
+    ),
     "truth where text belongs": ("a.jsonl", LINE + b'{"title": true, "content": "x"}\n', 1, {"no_text": 1}),
     "NaN where text belongs": ("a.jsonl", LINE + b'{"title": NaN, "content": "x"}\n', 1, {"no_text": 1}),
     "a key twice": ("a.jsonl", LINE + b'{"title": "a", "title": "b", "content": "x"}\n', 1, {"repeated_key": 1}),
-    "lone surrogate": ("a.jsonl", LINE + b'{"title": "a\\ud800", "content": "x"}\n{"title": "a\\ude00", "content": "x"}\n',
-                       1, {"lone_surrogate": 2}),
+    "lone surrogate": (
+        "a.jsonl",
+        LINE + b'{"title": "a\\ud800", "content": "x"}\n{"title": "a\\ude00", "content": "x"}\n',
+        1,
+        {"lone_surrogate": 2},
+    ),
     "surrogate pair": ("a.jsonl", b'{"title": "a\\ud83d\\ude00", "content": "x y"}\n', 1, {}),
-    "one line that is no UTF-8": ("a.jsonl", LINE + line() + b'{"title": "caf\xe9", "content": "x"}\n', 2, {"no_utf8": 1}),
-    "empty texts": ("a.jsonl", LINE + line("", "x") + line(" \u00a0", "x") + line("x", "") + b'{"title": "x"}\n', 1,
-                    {"empty_input": 2, "empty_response": 2}),
+    "one line that is no UTF-8": (
+        "a.jsonl",
+        LINE + line() + b'{"title": "caf\xe9", "content": "x"}\n',
+        2,
+        {"no_utf8": 1},
+    ),
+    "empty texts": (
+        "a.jsonl",
+        LINE + line("", "x") + line(" \u00a0", "x") + line("x", "") + b'{"title": "x"}\n',
+        1,
+        {"empty_input": 2, "empty_response": 2},
+    ),
     "stubs": ("a.jsonl", LINE + line("x", "N/A") + line("x", "...") + line("x", "Sem descrição"), 1, {"stub": 3}),
     "title as content": ("a.jsonl", LINE + line("mesa", " mesa "), 1, {"same_as_input": 1}),
     "a line of a megabyte": ("a.jsonl", LINE + line("x", "palavra " * 130_000), 2, {}),
     "CSV with everything": (
-        "a.csv", b'\xef\xbb\xbftitle;content\r\n"a ""b""";"uma\r\nlinha"\r\n\r\nso\r\nx;y;z\r\nc;d\r\n', 2, {"wrong_number_of_cells": 2}),
+        "a.csv",
+        b'\xef\xbb\xbftitle;content\r\n"a ""b""";"uma\r\nlinha"\r\n\r\nso\r\nx;y;z\r\nc;d\r\n',
+        2,
+        {"wrong_number_of_cells": 2},
+    ),
     "CSV in cp1252": ("a.csv", "title,content\ncafé,pão de ló\n".encode("cp1252"), 1, {}),
     "TSV, gzipped": ("a.tsv.gz", gzip.compress(b"title\tcontent\na, b\tc d\n"), 1, {}),
     "odd cells of Excel": ("a.xlsx", workbook(_odd_cells), 4, {"empty_input": 1}),
     "Excel under another name": ("a.dat", workbook(_plain_sheet), 1, {}),
-}  # fmt: skip
+}
 
 # name -> (file name, content, what the message must say)
 REFUSED = {
@@ -137,7 +173,7 @@ REFUSED = {
     "array without end": ("a.json", b'[{"title": "a", "content": "b"},\n', "no closing bracket"),
     "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
     "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
-}  # fmt: skip
+}
 
 
 def read(tmp_path: Path, monkeypatch, name: str, content: bytes):

@@ -8,7 +8,23 @@ from source_tables import json_lines, run_clean, run_split, write_recipe
 
 from stages.plumbing.problem import Problem
 
-WORDS = "azul verde mesa copo prato vidro louça madeira grande pequeno leve forte casa jardim sala".split()
+WORDS = [
+    "azul",
+    "verde",
+    "mesa",
+    "copo",
+    "prato",
+    "vidro",
+    "louça",
+    "madeira",
+    "grande",
+    "pequeno",
+    "leve",
+    "forte",
+    "casa",
+    "jardim",
+    "sala",
+]
 
 
 def prepared(folder, monkeypatch, rows, **changes):
@@ -23,7 +39,8 @@ def prepared(folder, monkeypatch, rows, **changes):
 def varied(count: int) -> list[dict[str, str]]:
     """Rows whose texts share no three words in a row."""
     return [
-        {"title": f"produto {n}", "content": " ".join(f"{WORDS[(n + k) % 15]}{n * k}" for k in range(8))} for n in range(count)
+        {"title": f"produto {n}", "content": " ".join(f"{WORDS[(n + k) % 15]}{n * k}" for k in range(8))}
+        for n in range(count)
     ]
 
 
@@ -67,7 +84,9 @@ def test_each_row_is_on_one_side_or_left_out_for_a_reason(tmp_path, monkeypatch)
 def test_near_duplicates_stand_on_one_side_and_without_that_they_are_counted(tmp_path, monkeypatch):
     rows = varied(300)
     # Each text once more with another colour at its end: 9 of 11 triples are shared, 0.82.
-    again = [{"title": row["title"], "content": f"{row['content']} {colour}"} for row in rows for colour in ("azul", "rosa")]
+    again = [
+        {"title": row["title"], "content": f"{row['content']} {colour}"} for row in rows for colour in ("azul", "rosa")
+    ]
     prepared(tmp_path, monkeypatch, again, split__group=None, split__near_duplicates=0.75)
     got = run_split(tmp_path)
     assert got.report["leakage"] | {"examples": 0} == {
@@ -105,7 +124,7 @@ def test_a_test_side_that_is_empty_though_asked_for_is_refused(tmp_path, monkeyp
 
 def test_an_unknown_group_or_shard_is_refused_with_what_there_is(tmp_path, monkeypatch):
     prepared(tmp_path, monkeypatch, varied(50), split__group=["brand"])
-    with pytest.raises(Problem, match="in split.group, not brand"):
+    with pytest.raises(Problem, match=r"in split\.group, not brand"):
         run_split(tmp_path)
     write_recipe(tmp_path, split__shards=[3])
     with pytest.raises(Problem, match="numbers from 0 to 0"):
