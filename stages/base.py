@@ -12,7 +12,7 @@ from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256_of_folder, whole, write_json
 from stages.lib.models import Model
 from stages.lib.scratch import make_model, make_tokenizer, pretrain
-from stages.plumbing.console import say
+from stages.plumbing.console import only_our_bars, say
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
 
@@ -24,6 +24,7 @@ class Params(Sections):
 def main(source: Path, base: Path, report: Path) -> None:
     model = Params.read().model
     make_deterministic(model.seed, model.threads)
+    only_our_bars()
     pretraining = None
     if model.origin == "scratch":
         net, tokenizer, pretraining = from_scratch(source, model)

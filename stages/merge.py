@@ -38,7 +38,7 @@ def main(base: Path, adapter: Path, rows: Path, gate: Path, merged: Path, report
     write_json(report, facts | {"merged": True, "sha256": sha256_of_folder(merged)})
     say("merged model", round(size_in_bytes(merged) / 1e6, 1), "MB")
     say("logits drift", facts["max_logit_difference"], "at most")
-    say("equal answers", facts["equal_answers"], f"of {facts['rows']} rows")
+    say("equal answers", f"{round(facts['equal_answers'] * facts['rows'])} of {facts['rows']} rows")
 
 
 def decline(merged: Path, report: Path) -> None:

@@ -36,7 +36,7 @@ def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) 
     facts = prove(net, loaded, tokenizer, encode(table[:ROWS], params.prompt, tokenizer), params.generation)
     insist(facts, adapter)
     say("adapter", f"active: logits move by up to {facts['max_logit_difference']}")
-    say("answers it changes", facts["changed_answers_share"], f"of {facts['rows']} rows")
+    say("answers it changes", f"{round(facts['changed_answers_share'] * facts['rows'])} of {facts['rows']} rows")
     write_table(predictions, predict(net, tokenizer, table, params.prompt, params.generation))
     write_json(proof, facts | {"passed": True, "adapter_sha256": sha256(adapter / "adapter_model.safetensors")})
 

@@ -15,7 +15,7 @@ from stages.lib.predictions import read_rows
 from stages.lib.progress import write_curves
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
-from stages.lib.resumption import clear, ingredients, workplace
+from stages.lib.resumption import clear, ingredients, keep_checkpoints, workplace
 from stages.lib.run_report import run_report
 from stages.lib.training import Train
 from stages.plumbing.console import logged
@@ -42,6 +42,7 @@ def main(
         fitted = fit(base, rows, folder, params)
         with whole(adapter) as begun:
             save(fitted.net, fitted.tokenizer, begun, base)
+            keep_checkpoints(folder, begun / "checkpoints", params.train.keep_checkpoints)
         write_json(summary, fitted.summary)
         write_curves(curves, fitted.curves)
         write_json(run_facts, run_report(fitted, rows))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.lib import agreement
+from stages.lib.char_ngrams import CharNgrams
 from stages.lib.words import Words, words
 from stages.plumbing.problem import Problem
 
 if TYPE_CHECKING:
     import polars as pl
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics import BLEU
 
 
 def plain(text: str) -> str:
@@ -54,8 +55,8 @@ class Questions:
         return agreement.bleu_scorer(self.references, self.bleu_tokenize)
 
     @cached_property
-    def chrf(self) -> "CHRF":
-        return agreement.chrf_scorer(self.references)
+    def characters(self) -> CharNgrams:
+        return CharNgrams(self.references)
 
 
 @dataclass(frozen=True)

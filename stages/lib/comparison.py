@@ -142,7 +142,10 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
         "resamples": metrics.resamples,
         "seed": metrics.seed,
         "confidence": metrics.confidence,
-        "signatures": {"bleu": agreement.signature(one.bleu), "chrf": agreement.signature(one.chrf)},
+        "signatures": {
+            "bleu": agreement.signature(one.bleu),
+            "chrf": agreement.signature(agreement.chrf_scorer(one.references)),
+        },
         "definitions": {
             name: {
                 "definition": metric.definition,

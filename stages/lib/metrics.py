@@ -121,7 +121,7 @@ def _bleu_rows(answers: Answers) -> Numbers:
 
 
 def _chrf_rows(answers: Answers) -> Numbers:
-    return agreement.statistics(answers.questions.chrf, answers.predictions)
+    return answers.questions.characters.statistics(answers.predictions)
 
 
 def _exact(prediction: str, reference: str) -> float:

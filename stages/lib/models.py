@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from stages.lib.quantization import Quantization, loading_options
+from stages.plumbing.console import only_our_bars
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
@@ -89,6 +90,7 @@ def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
     """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says."""
     import transformers
 
+    only_our_bars()
     auto = getattr(transformers, FAMILIES[model.family][0])
     options = loading_options(quantization, model.family, device_of(model))
     try:

@@ -46,5 +46,5 @@ def predict(
     )
     say("answered", table.height, "rows")
     say("tokens per answer", round(table["tokens"].mean(), 1))
-    say("stopped by the limit", round((table["finish"] == "length").mean(), 3), "of the answers")
+    say("stopped by the limit", f"{(table['finish'] == 'length').sum():,} of {table.height:,} answers")
     return table.sort("row_id")

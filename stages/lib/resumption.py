@@ -91,6 +91,13 @@ def clear(folder: Path) -> None:
     folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
+def keep_checkpoints(folder: Path, target: Path, count: int) -> None:
+    """Copy the last `count` complete checkpoints to `target`."""
+    found = sorted(folder.glob(f"checkpoint-*/{COMPLETE}"), key=lambda path: int(path.parent.name.rsplit("-", 1)[1]))
+    for path in found[-count:] if count else []:
+        shutil.copytree(path.parent, target / path.parent.name)
+
+
 def last_complete(folder: Path) -> Path | None:
     """The newest checkpoint that was saved to its end; what a killed process left half-written is removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))

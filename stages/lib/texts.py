@@ -225,8 +225,9 @@ def _one_round(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dic
         changed[name] = index.filter(differs)
         texts = put(texts, changed[name], after.filter(differs))
         if changed[name].len():
-            wide = _wide(texts)
-            again.append(changed[name].filter(changed[name].is_in(wide.implode())) if rule.settles else changed[name])
+            moved = changed[name].gather(_wide(texts.gather(changed[name])))
+            wide = pl.concat([wide, moved]).unique().sort()  # some of them may be ASCII by now: no harm
+            again.append(moved if rule.settles else changed[name])
     return texts, changed, pl.concat(again).unique().sort()
 
 

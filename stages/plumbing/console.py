@@ -59,6 +59,13 @@ def bar(what: str, total: int, unit: str = "rows") -> "tqdm":  # noqa: F821 - th
     )
 
 
+def only_our_bars() -> None:
+    """Switch off transformers' bars for reading and writing files; downloads keep theirs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def watched(items: Iterable[T], what: str, total: int, unit: str = "rows") -> Iterable[T]:
     """Yield the items under a progress bar."""
     with bar(what, total, unit) as progress:

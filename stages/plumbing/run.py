@@ -27,7 +27,7 @@ def run(main: Callable[..., None]) -> None:
 
 def settle() -> None:
     """Set up the process before libraries are imported: patient threads, no telemetry, no asides on the console."""
-    # A thread that spins while it waits for one whose core is busy elsewhere slows a step down tenfold on a shared machine.
+    # A thread that spins while it waits for one whose core is busy elsewhere slows a step down tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -72,7 +72,7 @@ ROWS = st.lists(st.tuples(TEXTS, TEXTS), max_size=12)
 
 
 @given(ROWS, st.sampled_from(["default", "strict", "any"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_cleaning_twice_equals_cleaning_once(rows, characters):
     section = SECTION.model_copy(update={"characters": characters})
     table = pl.DataFrame(rows, {"title": pl.String, "response": pl.String}, orient="row")

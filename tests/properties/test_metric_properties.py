@@ -1,19 +1,24 @@
 """What holds for the metrics of any texts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
-from stages.lib.agreement import common_subsequence
+from stages.lib.agreement import chrf_scorer, common_subsequence, statistics
 from stages.lib.answers import Answers, Questions
+from stages.lib.char_ngrams import CharNgrams
 from stages.lib.examples import marked
 from stages.lib.metrics import METRICS, measure
 from stages.lib.statistics import holm, p_value
 from stages.lib.words import words
 
 TEXT = st.text(st.sampled_from("aàãbcç éêÉ .,-&;<>\n😀ﬁßİ"), max_size=40)
+ANY = st.one_of(TEXT, st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 PAIRS = st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8)
 LETTERS = st.lists(st.sampled_from("abcd"), max_size=12)
 
@@ -54,6 +59,33 @@ def test_corpus_scores_are_sacrebleus_for_any_text(pairs):
     for name, scorer in (("bleu", BLEU()), ("chrf", CHRF())):
         wanted = scorer.corpus_score(predictions, [list(references)]).score
         assert values[name] == pytest.approx(wanted, abs=1e-9), name
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(ANY, ANY), min_size=1, max_size=6))
+def test_character_counts_are_sacrebleus_row_by_row(pairs):
+    predictions, references = zip(*pairs, strict=True)
+    wanted = statistics(chrf_scorer(references), predictions)
+    assert CharNgrams(references).statistics(predictions).tolist() == wanted.tolist()
+
+
+def test_character_counts_are_sacrebleus_for_thousands_of_characters():
+    many = "".join(chr(0x4E00 + number) for number in range(1500))
+    references, predictions = [many, many[::2]], [many[3:], many]
+    counts = CharNgrams(references)
+    assert not counts.fits
+    assert counts.statistics(predictions).tolist() == statistics(chrf_scorer(references), predictions).tolist()
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_rouge_is_rouge_score_for_any_text(pairs):
+    names = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    scorer = RougeScorer(names, tokenizer=SimpleNamespace(tokenize=words))
+    told = measured(pairs)
+    for name in names:
+        wanted = [scorer.score(reference, prediction)[name].fmeasure for prediction, reference in pairs]
+        assert told.row_values(name) == pytest.approx(wanted, abs=1e-9), name
 
 
 @settings(deadline=None)

@@ -123,7 +123,8 @@ def test_a_test_side_that_is_empty_though_asked_for_is_refused(tmp_path, monkeyp
 
 
 def test_an_unknown_group_or_shard_is_refused_with_what_there_is(tmp_path, monkeypatch):
-    prepared(tmp_path, monkeypatch, varied(50), split__group=["brand"])
+    prepared(tmp_path, monkeypatch, varied(50))
+    write_recipe(tmp_path, split__group=["brand"])
     with pytest.raises(Problem, match=r"in split\.group, not brand"):
         run_split(tmp_path)
     write_recipe(tmp_path, split__shards=[3])
