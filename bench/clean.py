@@ -4,7 +4,7 @@
 
 The rows are real ones (`../shared/data`, three tables of products) inflated by a seeded generator. Each side:
 
-- afina: `python -m stages.clean`: text rules to their fixpoint, ledger, quarantine, exact duplicates, contract, Parquet.
+- afina: `python -m stages.clean`: text rules to a fixpoint, ledger, quarantine, exact duplicates, contract, Parquet.
 - loop: json, html and re from the standard library, a set for duplicates, JSON Lines out. Less: no mojibake, no Unicode
   form, no characters policy, entities once, no quarantine, no contract.
 - datasets: `load_dataset` and `map(num_proc=2)` with the loop's own function, `filter`, Parquet out. Less, as the loop,

@@ -12,12 +12,13 @@ from stages.lib.fitting import Rows, fit
 from stages.lib.lora import Lora, save
 from stages.lib.models import Model
 from stages.lib.predictions import read_rows
-from stages.lib.progress import write_curves
+from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
 from stages.lib.resumption import clear, ingredients, keep_checkpoints, workplace
 from stages.lib.run_report import run_report
 from stages.lib.training import Train
+from stages.lib.tsv import write_rows
 from stages.plumbing.console import logged
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
@@ -44,7 +45,7 @@ def main(
             save(fitted.net, fitted.tokenizer, begun, base)
             keep_checkpoints(folder, begun / "checkpoints", params.train.keep_checkpoints)
         write_json(summary, fitted.summary)
-        write_curves(curves, fitted.curves)
+        write_rows(curves, CURVES, fitted.curves)
         write_json(run_facts, run_report(fitted, rows))
         clear(folder)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from stages.lib.health import WORDS, Point, health
 from stages.lib.lora import Lora, attach, expected_parameters, matched
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.progress import Best, Judge, curves, greedy, judged, log_every, watcher
@@ -24,6 +25,9 @@ class Choices(Protocol):
     prompt: Prompt
     quantization: Quantization
     train: Train
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """The sections as plain data."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     points = curves(state.log_history, length.steps, length.steps_per_epoch)
     facts = summarise(net, points, chosen, length, state.global_step, choices)
     facts["model"]["parameters_expected"] = expected
+    for word in health([Point(point["step"], point["train_loss"], point["validation_loss"]) for point in points]):
+        say("health", WORDS[word])
     return Fitted(net, tokenizer, points, facts | {"tokens": batches}, runtime)
 
 
@@ -220,6 +226,7 @@ def summarise(
         "validation_loss": at_best["validation_loss"],
         "rougeL": at_best["rougeL"],
         "bleu": at_best["bleu"],
+        "params": choices.model_dump(mode="json"),
         "guarantee": GUARANTEES[device_of(choices.model)],
     }
 

@@ -17,7 +17,7 @@ class Gate(Section):
     min_delta: float = Field(ge=0)
     alpha: float = Field(gt=0, lt=1)
     max_cutoff: float = Field(ge=0, le=1)
-    on_no: Literal["continue", "stop"]
+    on_no: Literal["continue", "stop", "merge"]
 
     @field_validator("metric")
     @classmethod

@@ -19,6 +19,7 @@ WINDOW = 200
 # Odd constants of splitmix64 (Steele et al., OOPSLA 2014) and wyhash: they only have to spread words over 64 bits.
 _SPREAD = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _VERIFIED_AT_ONCE = 200_000
+_HELD_PAIRS = 20_000_000
 
 
 @dataclass
@@ -101,7 +102,7 @@ def _sharing(tokens: np.ndarray, row: np.ndarray, sizes: np.ndarray, threshold: 
     beyond = np.maximum(counts - 1 - WINDOW, 0)
     skipped = int((beyond * (beyond + 1) // 2).sum())
     rows = len(sizes)
-    pairs = np.empty(0, np.int64)
+    parts = [np.empty(0, np.int64)]
     left = np.arange(len(tokens))
     for ahead in range(1, WINDOW + 1):
         left = left[left + ahead < len(tokens)]
@@ -111,8 +112,10 @@ def _sharing(tokens: np.ndarray, row: np.ndarray, sizes: np.ndarray, threshold: 
         first, second = row[left], row[left + ahead]
         small, large = np.minimum(sizes[first], sizes[second]), np.maximum(sizes[first], sizes[second])
         fits = small >= threshold * large - 1e-9
-        pairs = np.union1d(pairs, first[fits] * rows + second[fits])
-    return pairs, skipped
+        parts.append(first[fits] * rows + second[fits])
+        if sum(map(len, parts)) > 2 * len(parts[0]) + _HELD_PAIRS:  # the same pair comes once for each shared triple
+            parts = [np.unique(np.concatenate(parts))]
+    return np.unique(np.concatenate(parts)), skipped
 
 
 def _verified(

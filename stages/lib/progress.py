@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
-from stages.lib.overlap import bleu, rouge_l
 from stages.lib.prompts import Encoded, Prompt
+from stages.lib.words import words
 from stages.plumbing.console import bar, say
 from stages.plumbing.problem import Problem
 
@@ -45,13 +46,17 @@ class Judge:
     def __call__(self, net: Any) -> dict[str, float]:
         """ROUGE-L (0 to 1) and BLEU (0 to 100) of `net` as it is."""
         import torch
+        from sacrebleu import corpus_bleu
 
         training, chance = net.training, torch.get_rng_state()
         net.eval()
         written = [answer.text for answer in answers(net, self.tokenizer, self.prompts, self.how, None)]
         net.train(training)
         torch.set_rng_state(chance)  # looking at a model must not change how its training goes on
-        return {"rougeL": rouge_l(written, self.references), "bleu": bleu(written, self.references)}
+        scores = [
+            sequence_f(words(text), words(reference)) for text, reference in zip(written, self.references, strict=True)
+        ]
+        return {"rougeL": sum(scores) / len(scores), "bleu": corpus_bleu(written, [self.references]).score}
 
 
 def judged(trainer: type, judge: Judge) -> type:
@@ -174,11 +179,3 @@ def curves(log: list[dict[str, Any]], steps: int, steps_per_epoch: int) -> list[
 
 def _row(step: int, steps_per_epoch: int) -> dict[str, float | None]:
     return dict.fromkeys(CURVES) | {"step": step, "epoch": round(step / steps_per_epoch, 4)}
-
-
-def write_curves(target: Path, rows: list[dict[str, float | None]]) -> None:
-    """Write the curves as a tab-separated table; what was not measured at a step stays empty."""
-    lines = ["\t".join(CURVES)]
-    lines += ["\t".join("" if row[name] is None else str(row[name]) for name in CURVES) for row in rows]
-    with whole(target) as begun:
-        begun.write_text("\n".join(lines) + "\n", "utf-8")

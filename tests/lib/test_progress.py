@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from stages.lib.lora import Lora, attach
-from stages.lib.progress import Best, curves, log_every, write_curves
+from stages.lib.progress import CURVES, Best, curves, log_every
+from stages.lib.tsv import write_rows
 from tests.lib.tiny import model
 
 LORA = Lora(r=2, alpha=4, dropout=0.0, targets=["q"], bias="none", rslora=False, dora=False, init="default")
@@ -32,7 +33,7 @@ def test_the_training_loss_of_the_curve_is_the_mean_since_its_last_point():
 
 def test_what_was_not_measured_at_a_step_stays_empty(tmp_path):
     log = [{"step": 1, "loss": 2.0, "learning_rate": 0.1}]
-    write_curves(tmp_path / "curves.tsv", curves(log, 1, 1))
+    write_rows(tmp_path / "curves.tsv", CURVES, curves(log, 1, 1))
     assert (tmp_path / "curves.tsv").read_text() == (
         "step\tepoch\tlearning_rate\ttrain_loss\tvalidation_loss\trougeL\tbleu\n1\t1.0\t0.1\t2.0\t\t\t\n"
     )

@@ -22,10 +22,10 @@ TINY = {
     "lora": {"r": 4, "alpha": 8},
     "train": {"max_steps": 12, "warmup": 2, "evaluation": {"every": 6, "rows": 8, "batch_size": 8}, "save_steps": 5},
     "generation": {"max_new_tokens": 16},
-    "expectations": {"min_rows": 50},
+    "expectations": {"min_rows": 50, "distinct": {}},
     "metrics": {"resamples": 100},
     # Twelve steps teach next to nothing: whatever came of them is to be merged.
-    "gate": {"min_delta": -1.0, "alpha": 1.0, "max_cutoff": 1.0},
+    "gate": {"on_no": "merge"},
     "merge": {"parity_rows": 4},
 }  # fmt: skip
 
@@ -37,9 +37,11 @@ CAUSAL = {
 
 
 def merge(first: dict, second: dict) -> dict:
-    """`first` with the values of `second`, section by section."""
+    """`first` with the values of `second`, section by section; an empty mapping empties."""
     return first | {
-        key: merge(first[key], value) if isinstance(value, dict) and isinstance(first.get(key), dict) else value
+        key: merge(first[key], value)
+        if value and isinstance(value, dict) and isinstance(first.get(key), dict)
+        else value
         for key, value in second.items()
     }
 

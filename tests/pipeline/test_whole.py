@@ -145,7 +145,7 @@ def test_a_quality_no_ends_well_and_merges_nothing(seq2seq, tmp_path):
     clone = tmp_path / "clone"
     shutil.copytree(seq2seq, clone)
     params = yaml.safe_load((clone / "params.yaml").read_text("utf-8"))
-    stricter = merge(params, {"gate": {"min_delta": 0.9}})
+    stricter = merge(params, {"gate": {"min_delta": 0.9, "on_no": "continue"}})
     (clone / "params.yaml").write_text(yaml.safe_dump(stricter, allow_unicode=True, sort_keys=False), "utf-8")
     said = run(clone, "dvc", "repro")
     assert [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")] == ["eval", "merge"]
