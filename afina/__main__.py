@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stages.plumbing.problem import Problem
-from stages.plumbing.run import settle
+from stages.plumbing.run import settle, tell
 
 cli = typer.Typer(
     help="Fine-tune small language models on your own table of texts.",
@@ -61,8 +61,7 @@ def app() -> None:
     try:
         cli()
     except Problem as problem:
-        print(f"\n✗ afina: {problem}\n", file=sys.stderr)
-        sys.exit(1)
+        tell("afina", problem)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ def load_adapter(net: Any, folder: Path) -> tuple[Any, Loaded]:
     """
     from peft import PeftModel
     from peft.utils import load_peft_weights
+    from safetensors import SafetensorError
 
     config = known_settings(folder)
     try:
         wrapped = PeftModel.from_pretrained(net, folder, config=config)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise Problem(
             str(folder),
             " ".join(str(error).split())[:300],

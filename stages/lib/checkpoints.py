@@ -27,6 +27,7 @@ def _load(name: str, model: Model, revision: str | None) -> tuple[Any, Any]:
     """Load with transformers, never running code that a checkpoint brings along; `.bin` weights as tensors only."""
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     auto = getattr(transformers, FAMILIES[model.family][0])
     try:
@@ -34,7 +35,7 @@ def _load(name: str, model: Model, revision: str | None) -> tuple[Any, Any]:
         net = auto.from_pretrained(
             name, revision=revision, trust_remote_code=False, weights_only=True, dtype=torch.float32
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise Problem(
             f"params.yaml, model: {name}" + (f" at revision {revision}" if revision else ""),
             " ".join(str(error).split())[:400],

@@ -10,7 +10,7 @@ import polars as pl
 
 from stages.lib import files
 from stages.lib.certificate import leakage
-from stages.lib.near import Pairs, near_pairs, triples
+from stages.lib.near import Pairs, as_one, joined, near_pairs, triples
 from stages.lib.sides import CROWDED, METHODS, SIDES, STRADDLING, TRAIN, Split, chosen, identities
 from stages.lib.tables import growing
 from stages.plumbing.problem import Problem
@@ -42,9 +42,9 @@ def deal(parts: list[Path], section: Split) -> Dealt:
     threshold = section.near_duplicates or SAME_WORDS
     pairs = _pairs(parts, row_ids[read], threshold)
     together = section.near_duplicates is not None
-    joined = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) if together else []
+    near = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) if together else []
     side = np.full(len(row_ids), BEYOND_READ)
-    side[read], cluster = METHODS[section.method](group[read], strata[read], joined, section)
+    side[read], cluster = METHODS[section.method](group[read], strata[read], near, section)
     train = np.flatnonzero(side == TRAIN)
     side[train[~chosen(identity[train], section.train_rows, section.seed, "train_rows")]] = BEYOND_TRAIN_ROWS
     left_out = {name: int((side == code).sum()) for code, name in LEFT_OUT.items()}
@@ -87,15 +87,14 @@ def _keys(parts: list[Path], section: Split) -> tuple[np.ndarray, np.ndarray, np
 
 def _pairs(parts: list[Path], row_ids: np.ndarray, threshold: float) -> Pairs:
     """Near-duplicates among these rows, in all that the model reads and writes: the inputs and the response."""
-    wanted = pl.Series("row_id", row_ids)
-    texts = [
-        pl.scan_parquet(part)
-        .join(wanted.to_frame().lazy(), on="row_id", how="semi", maintain_order="left")
-        .select(pl.concat_str(pl.exclude("row_id", "line"), separator="\n").alias("text"))
-        .collect()["text"]
-        for part in parts
-    ]
-    return near_pairs(triples(pl.concat(texts)), threshold)
+    wanted = pl.DataFrame({"row_id": row_ids}).lazy()
+    found = []
+    for part in parts:
+        table = pl.scan_parquet(part).join(wanted, on="row_id", how="semi", maintain_order="left")
+        text = pl.concat_str(pl.exclude("row_id", "line"), separator="\n").alias("text")
+        of_part = triples(table.select(text).collect()["text"])
+        found.append(as_one(of_part) if threshold == SAME_WORDS else of_part)
+    return near_pairs(joined(found), threshold)
 
 
 def write(parts: list[Path], dealt: Dealt, targets: dict[str, Path]) -> None:

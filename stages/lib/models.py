@@ -89,13 +89,14 @@ def load_tokenizer(folder: Path, family: str) -> Any:
 def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
     """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says."""
     import transformers
+    from safetensors import SafetensorError
 
     only_our_bars()
     auto = getattr(transformers, FAMILIES[model.family][0])
     options = loading_options(quantization, model.family, device_of(model))
     try:
         loaded = auto.from_pretrained(folder, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise Problem(
             str(folder),
             " ".join(str(error).split())[:300],

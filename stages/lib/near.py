@@ -67,6 +67,20 @@ def triples(texts: pl.Series) -> Triples:
     return Triples(mixed[new], starts)
 
 
+def as_one(found: Triples) -> Triples:
+    """One value for each row that has triples, the same for the same set: all that a similarity of 1 has to know."""
+    full = found.sizes > 0
+    totals = np.add.reduceat(found.values, found.starts[:-1][full]) if full.any() else found.values
+    return Triples(totals, np.concatenate([[0], np.cumsum(full)]))
+
+
+def joined(parts: list[Triples]) -> Triples:
+    """The rows of all parts, one after the other."""
+    sizes = np.concatenate([np.empty(0, np.int64), *(part.sizes for part in parts)])
+    values = np.concatenate([np.empty(0, np.uint64), *(part.values for part in parts)])
+    return Triples(values, np.concatenate([[0], np.cumsum(sizes)]))
+
+
 def near_pairs(found: Triples, threshold: float) -> Pairs:
     """All pairs of rows whose triples have a Jaccard similarity of at least `threshold` (above 0, at most 1)."""
     tokens, sizes = _rarest_first(found), found.sizes

@@ -31,7 +31,8 @@ def check(model: type[BaseModel], content: dict[str, Any], path: Path) -> Any:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first, *others = error.errors(include_url=False)
+        # A key written wrong is unknown and, under its right name, missing: the first of the two tells more.
+        first, *others = sorted(error.errors(include_url=False), key=lambda told: told["type"] != "extra_forbidden")
         more = f" ({len(others)} more after this one)" if others else ""
         where = f"{path}, {'.'.join(str(part) for part in first['loc']) or 'the whole'}{more}"
         raise Problem(where, *_told(first, model)) from None

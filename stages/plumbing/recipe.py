@@ -56,8 +56,12 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _columns_named_elsewhere_are_fields_of_the_source(self) -> Self:
         known = list(self.source.columns.inputs)
-        named = {"split.stratify": [self.split.stratify], "split.group": self.split.group or []}
-        named["metrics.group"] = self.metrics.group or []
+        named = {
+            "split.stratify": [self.split.stratify],
+            "split.group": self.split.group or [],
+            "metrics.group": self.metrics.group or [],
+            "expectations.distinct": [name for name in self.expectations.distinct if name != "response"],
+        }
         for where, names in named.items():
             unknown = [name for name in names if name and name not in known]
             if unknown:

@@ -1,10 +1,12 @@
 """Running a stage: the signature of its `main` is its command line, and a problem is told without a traceback."""
 
+import errno
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 from stages.plumbing.problem import Problem
 
@@ -21,8 +23,26 @@ def run(main: Callable[..., None]) -> None:
     try:
         app()
     except Problem as problem:
-        print(f"\n✗ {name}: {problem}\n", file=sys.stderr, flush=True)
-        sys.exit(1)
+        tell(name, problem)
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        where, wanted, do = (
+            str(error.filename or "the disk"),
+            "a place to read and write",
+            "make room or give permission",
+        )
+        tell(name, Problem(where, error.strerror or str(error), wanted, f"{do}, then run the stage again"))
+
+
+# What a person can put right and no code can: a full disk, a full quota, no permission, a read-only file system.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def tell(name: str, problem: Problem) -> NoReturn:
+    """Print a problem of `name` and exit."""
+    print(f"\n✗ {name}: {problem}\n", file=sys.stderr, flush=True)
+    sys.exit(1)
 
 
 def settle() -> None:

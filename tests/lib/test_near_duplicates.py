@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stages.lib import near
-from stages.lib.near import near_pairs, triples
+from stages.lib.near import as_one, joined, near_pairs, triples
 
 
 def by_hand(texts: list[str], threshold: float) -> dict[tuple[int, int], float]:
@@ -72,3 +72,14 @@ def test_a_triple_in_very_many_rows_is_compared_with_the_rows_before_and_the_res
     got = near_pairs(triples(pl.Series("text", ["a mesma frase"] * 10)), 0.8)
     assert (got.compared, got.skipped) == (24, 21)
     assert np.all(got.second - got.first <= 3)
+
+
+def test_rows_of_the_same_words_are_the_same_pairs_by_one_value_each_and_in_parts():
+    texts = ["a b c d", "", "A, b c d", "x", "...", "a b c", "X!", "a b c d."]
+    whole = triples(pl.Series("text", texts))
+    parts = joined(
+        [as_one(triples(pl.Series("text", part, pl.String))) for part in (texts[:2], [], texts[2:5], texts[5:])]
+    )
+    for found in (whole, as_one(whole), parts):
+        got = near_pairs(found, 1.0)
+        assert list(zip(got.first.tolist(), got.second.tolist(), strict=True)) == [(0, 2), (0, 7), (2, 7), (3, 6)]

@@ -60,7 +60,7 @@ def test_a_disturbed_training_ends_in_the_same_bytes(project, undisturbed, numbe
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(trainer.pid, number)
-    said, errors = trainer.communicate(timeout=120)
+    _, errors = trainer.communicate(timeout=120)
     assert trainer.returncode != 0
     assert not (project / "models/adapter").exists()
     if number != signal.SIGKILL:
