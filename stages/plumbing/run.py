@@ -46,9 +46,10 @@ def tell(name: str, problem: Problem) -> NoReturn:
 
 
 def settle() -> None:
-    """Set up the process before libraries are imported: patient threads, no telemetry, no asides on the console."""
-    # A thread that spins while it waits for one whose core is busy elsewhere slows a step down tenfold.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Set up the process before libraries are imported: threads that share cores, no telemetry, no asides."""
+    # A thread that spins long while it waits for one whose core is busy elsewhere slows a step down up to tenfold; one
+    # that never spins is a third slower when all cores are free.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")

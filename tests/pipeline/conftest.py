@@ -13,6 +13,7 @@ TEXTS = 600  # lines of the sample corpus
 
 TINY = {
     "model": {
+        "threads": 1,
         "scratch": {
             "vocabulary": 600, "width": 32, "feed_forward": 64, "layers": 1, "heads": 2, "positions": 256,
             "steps": 30, "batch_size": 8, "learning_rate": 3e-3,
