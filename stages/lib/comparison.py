@@ -1,6 +1,6 @@
 """The evaluation of one run: four systems, the same questions, all rows and those with unseen words.
 
-Beside baseline and tuned stand two dumb systems, `copy_prompt_input` (answers with the row's own inputs) and `nearest`
+Beside baseline and tuned stand two trivial systems, `copy_prompt_input` (answers with the row's own inputs) and `nearest`
 (answers with the response of the nearest training row).
 """
 
@@ -96,7 +96,7 @@ def rounded(value: float) -> float:
 
 
 def metrics_report(evaluation: Evaluation) -> dict[str, Any]:
-    """Flat numbers for `dvc metrics diff`: baseline, tuned and their delta; the dumb systems; the unseen rows."""
+    """Flat numbers for `dvc metrics diff`: baseline, tuned and their delta; the trivial systems; the unseen rows."""
     every = _numbers(evaluation.values("all"))
     report = {name: every[name] for name in ("baseline", "tuned", "delta")}
     report["references"] = {name: every[name] for name in DUMB}
@@ -113,8 +113,8 @@ def _numbers(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, f
     return {name: {metric: rounded(value) for metric, value in row.items()} for name, row in whole.items()}
 
 
-def beats_dumb_systems(evaluation: Evaluation, margin: float) -> dict[str, Any]:
-    """Whether tuned has at least `margin` more ROUGE-L than both dumb systems: on all rows, and on the unseen ones.
+def beats_trivial_systems(evaluation: Evaluation, margin: float) -> dict[str, Any]:
+    """Whether tuned has at least `margin` more ROUGE-L than both trivial systems: on all rows, and on the unseen ones.
 
     None where no row has an unseen word.
     """
@@ -160,7 +160,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
             part: {other: {name: _told(found) for name, found in row.items()} for other, row in others.items()}
             for part, others in evaluation.differences.items()
         },
-        "beats_dumb_systems": beats_dumb_systems(evaluation, metrics.margin),
+        "beats_trivial_systems": beats_trivial_systems(evaluation, metrics.margin),
         "bands": {name: band(name, tuned[name]) for name in ENDS},
         "gate": {"passed": not reasons, "metric": gate.metric, "reasons": [str(reason) for reason in reasons]},
     }

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-# Scripts, styles and pictures come from other hosts; the bar and the footer lead to pages that are not there.
+# Scripts, styles and pictures come from other hosts (icons too: STYLE puts words in their place); the bar, the filters at
+# the side and the footer lead to what is not there.
 DROPPED = {
     "script",
     "style",
@@ -25,7 +26,7 @@ DROPPED = {
     "button",
     "head",
 }
-DROPPED_CLASSES = {"navbar", "btn-group", "ge-breadcrumbs"}
+DROPPED_CLASSES = {"navbar", "btn-group", "ge-breadcrumbs", "sticky"}
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{8}T\d{6}\.\d{6}Z|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+\d\d:\d\d|Z)?")
 
@@ -37,6 +38,8 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0; display: block;
 th, td { border: 1px solid var(--line); padding: .4rem .6rem; text-align: left; vertical-align: top; }
 .card { border: 1px solid var(--line); border-radius: .4rem; padding: .6rem; margin: .6rem 0; }
 .text-success { color: #2a8540; } .text-danger { color: #d43a3a; }
+i.text-success::before { content: "✓ met"; } i.text-danger::before { content: "✗ not met"; }
+i.text-warning::before { content: "! an exception"; } i { font-style: normal; white-space: nowrap; }
 .badge { border: 1px solid var(--line); padding: 0 .3rem; }
 """
 

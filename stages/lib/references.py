@@ -1,4 +1,4 @@
-"""Two dumb systems that a model has to beat, and the rows whose words training never showed.
+"""Two trivial systems that a model has to beat, and the rows whose words training never showed.
 
 A high score means little where copying the question, or the answer of the nearest training row, scores as high.
 """

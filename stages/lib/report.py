@@ -100,7 +100,7 @@ class Page:
         return share(value, self.language)
 
     def headline(self) -> dict[str, Any]:
-        """The verdict on ROUGE-L in words, what dumb systems and gate say, and the numbers of the first look."""
+        """The verdict on ROUGE-L in words, what trivial systems and gate say, and the numbers of the first look."""
         comparison = self.facts.comparison
         found = comparison["tuned_against"]["all"]["baseline"]["rougeL"]
         values = {
@@ -113,13 +113,13 @@ class Page:
             "high": signed(found["high"], self.language),
             "p": self.p(found["p"]),
         }
-        beaten = [part for part in PARTS if (comparison["beats_dumb_systems"][part] or {"both": True})["both"]]
+        beaten = [part for part in PARTS if (comparison["beats_trivial_systems"][part] or {"both": True})["both"]]
         close = found["verdict"] == "better" and len(beaten) < len(PARTS)
         return {
             "title": self.told("headline.close" if close else f"headline.{found['verdict']}"),
             "kind": "no" if self.facts.reasons else "close" if close else "yes",
             "lead": self.told("lead" if self.facts.side == "test" else "lead.validation", **values),
-            "dumb": self.dumb_systems(),
+            "trivial": self.trivial_systems(),
             "gate": self.gate(),
             "tiles": self.tiles(),
         }
@@ -138,11 +138,11 @@ class Page:
             for name, places in digits.items()
         ]
 
-    def dumb_systems(self) -> list[str]:
-        """Whether tuned beats the two dumb systems, on all rows and on those with unseen words, one sentence each."""
-        beats, rows = self.facts.comparison["beats_dumb_systems"], self.facts.comparison["rows"]
+    def trivial_systems(self) -> list[str]:
+        """Whether tuned beats the two trivial systems, on all rows and on those with unseen words, one sentence each."""
+        beats, rows = self.facts.comparison["beats_trivial_systems"], self.facts.comparison["rows"]
         sentences = []
-        for part, stem in zip(PARTS, ("dumb", "unseen"), strict=True):
+        for part, stem in zip(PARTS, ("trivial", "unseen"), strict=True):
             found = beats[part]
             if found is None:
                 sentences.append(self.told("unseen.none"))
@@ -203,7 +203,7 @@ class Page:
         drawn = {
             "levels": charts.levels(self._levels(), {**called, **self._names()}),
             "deltas": charts.intervals(self._deltas(), charts.COLOURS["tuned"], self.told("delta")),
-            "dumb": charts.intervals(self._dumb_deltas(), charts.COLOURS["nearest"], self.told("delta")),
+            "trivial": charts.intervals(self._trivial_deltas(), charts.COLOURS["nearest"], self.told("delta")),
             "curves.loss": charts.lines(losses, called, (self.told("step"), self.told("loss"))),
             "curves.quality": charts.lines(answers, called, (self.told("step"), "")),
         }
@@ -238,7 +238,7 @@ class Page:
             for name, scale in SCALES.items()
         ]
 
-    def _dumb_deltas(self) -> list[dict[str, Any]]:
+    def _trivial_deltas(self) -> list[dict[str, Any]]:
         return [
             {
                 "label": f"{self.told(other)}, {self.told(f'part.{part}')}",

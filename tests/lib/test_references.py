@@ -1,4 +1,4 @@
-"""The dumb systems and the unseen rows."""
+"""The trivial systems and the unseen rows."""
 
 import polars as pl
 

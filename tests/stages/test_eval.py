@@ -208,7 +208,7 @@ def test_rows_with_unseen_words_are_measured_apart(run, usual):
 def test_without_unseen_words_the_report_says_so(run):
     folder = run(train=rows(80, 100, COLOURS, seed=2))
     assert read(folder, "metrics.json")["unseen"] == {"rows": 0}
-    assert read(folder, "comparison.json")["beats_dumb_systems"]["unseen"] is None
+    assert read(folder, "comparison.json")["beats_trivial_systems"]["unseen"] is None
     assert words("en")["unseen.none"] in page(folder)
 
 
@@ -226,10 +226,10 @@ def test_the_comparison_says_how_sure_it_is(usual):
 
 def test_a_model_that_only_copies_its_nearest_row_is_not_said_to_beat_it(run):
     folder = run(params={"metrics.margin": 0.9})
-    beats = read(folder, "comparison.json")["beats_dumb_systems"]
+    beats = read(folder, "comparison.json")["beats_trivial_systems"]
     assert beats["all"]["both"] is False
-    assert "Tuned does not beat both dumb systems by 0.90 ROUGE-L" in page(folder)
-    assert "<h1>Fine-tuning helped, yet a dumb system comes close.</h1>" in page(folder)
+    assert "Tuned does not beat both trivial systems by 0.90 ROUGE-L" in page(folder)
+    assert "<h1>Fine-tuning helped, yet a trivial system comes close.</h1>" in page(folder)
 
 
 def test_the_gate_file_holds_the_verdict_alone(usual):
