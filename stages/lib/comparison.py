@@ -1,7 +1,7 @@
 """The evaluation of one run: four systems, the same questions, all rows and those with unseen words.
 
-Beside baseline and tuned stand two trivial systems, `copy_prompt_input` (answers with the row's own inputs) and `nearest`
-(answers with the response of the nearest training row).
+Beside baseline and tuned stand two trivial systems: `copy_prompt_input` answers with the row's own inputs, `nearest`
+with the response of the nearest training row.
 """
 
 from collections.abc import Mapping

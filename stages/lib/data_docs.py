@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-# Scripts, styles and pictures come from other hosts (icons too: STYLE puts words in their place); the bar, the filters at
-# the side and the footer lead to what is not there.
+# Scripts, styles and pictures come from other hosts (icons too: STYLE puts words in their place); the bar, the filters
+# at the side and the footer lead to what is not there.
 DROPPED = {
     "script",
     "style",

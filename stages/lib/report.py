@@ -139,7 +139,7 @@ class Page:
         ]
 
     def trivial_systems(self) -> list[str]:
-        """Whether tuned beats the two trivial systems, on all rows and on those with unseen words, one sentence each."""
+        """Whether tuned beats the two trivial systems: a sentence for all rows, one for those with unseen words."""
         beats, rows = self.facts.comparison["beats_trivial_systems"], self.facts.comparison["rows"]
         sentences = []
         for part, stem in zip(PARTS, ("trivial", "unseen"), strict=True):
