@@ -41,6 +41,7 @@ def main(source: Path, base: Path, report: Path) -> None:
         {
             **facts,
             **model.model_dump(include={"family", "origin", "name", "revision"}),
+            "commit": getattr(net.config, "_commit_hash", None) if model.origin == "hub" else None,
             "pretraining": pretraining,
             "sha256": sha256_of_folder(base),
         },

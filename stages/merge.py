@@ -10,11 +10,12 @@ from stages.lib.adapters import load_adapter
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
-from stages.lib.merging import Merge, card, insist, load_full, observe, parity
+from stages.lib.merging import Merge, card, insist, load_full, parity
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.predictions import read_rows
 from stages.lib.prompts import Prompt, chosen, encode
 from stages.lib.quantization import Quantization
+from stages.lib.views import look
 from stages.plumbing.console import say
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
@@ -57,14 +58,21 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
 
     tokenizer = load_tokenizer(base, params.model.family)
     encoded = encode(read_rows(rows)[: params.merge.parity_rows], params.prompt, tokenizer)
-    tuned, _ = load_adapter(load_model(base, params.model, params.quantization), adapter)
-    before = observe(tuned, tokenizer, encoded, params.generation)
+    # Without quantisation the comparison is of folding alone, in the precision that is written.
+    whole_base = params.quantization.method == "none"
+    net = (
+        load_full(base, params.model, params.merge.dtype)
+        if whole_base
+        else load_model(base, params.model, params.quantization)
+    )
+    before = look(load_adapter(net, adapter)[0], tokenizer, encoded, params.generation)
+    del net  # two models are in memory at most
     net, _ = load_adapter(load_full(base, params.model, "float32"), adapter)
     net = net.merge_and_unload(safe_merge=True)
     with whole(merged) as begun:
         net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun)
         tokenizer.save_pretrained(begun)
-        after = observe(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
+        after = look(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
         facts = parity(before, after)
         insist(facts, params.merge)
         (begun / "README.md").write_text(card(params.model, chosen(params.prompt).text, params.merge, facts), "utf-8")

@@ -15,6 +15,7 @@ from stages.lib.predictions import predict, read_rows
 from stages.lib.prompts import Prompt, encode
 from stages.lib.proof import ROWS, insist, prove
 from stages.lib.quantization import Quantization
+from stages.lib.views import look
 from stages.plumbing.console import say
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
@@ -31,9 +32,12 @@ def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) 
     params = Params.read()
     make_deterministic(params.generation.seed, params.model.threads)
     tokenizer = load_tokenizer(base, params.model.family)
-    net, loaded = load_adapter(load_model(base, params.model, params.quantization), adapter)
     table = read_rows(rows)
-    facts = prove(net, loaded, tokenizer, encode(table[:ROWS], params.prompt, tokenizer), params.generation)
+    first = encode(table[:ROWS], params.prompt, tokenizer)
+    net = load_model(base, params.model, params.quantization)
+    before = look(net, tokenizer, first, params.generation)
+    net, loaded = load_adapter(net, adapter)
+    facts = prove(net, loaded, before, look(net, tokenizer, first, params.generation))
     insist(facts, adapter)
     say("adapter", f"active: logits move by up to {facts['max_logit_difference']}")
     say("answers it changes", f"{round(facts['changed_answers_share'] * facts['rows'])} of {facts['rows']} rows")

@@ -42,8 +42,8 @@ def main(
     with logged("train"), workplace(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
         with whole(adapter) as begun:
-            save(fitted.net, fitted.tokenizer, begun, base)
-            keep_checkpoints(folder, begun / "checkpoints", params.train.keep_checkpoints)
+            save(fitted.net, fitted.tokenizer, begun, base, params.model.family)
+            keep_checkpoints(folder, begun, params.train.keep_checkpoints)
         write_json(summary, fitted.summary)
         write_rows(curves, CURVES, fitted.curves)
         write_json(run_facts, run_report(fitted, rows))

@@ -20,8 +20,7 @@ class Loaded:
 def load_adapter(net: Any, folder: Path) -> tuple[Any, Loaded]:
     """`net` with the adapter of `folder` around it.
 
-    Settings that this version of PEFT does not know are left out, as PEFT itself would refuse the whole adapter for
-    one of them; weights that fit no layer are listed.
+    Settings that this version of PEFT does not know are left out and said; weights that fit no layer are listed.
     """
     from peft import PeftModel
     from peft.utils import load_peft_weights
@@ -71,7 +70,16 @@ def known_settings(folder: Path) -> Any:
         raise Problem(
             str(folder), "no adapter_config.json", "an adapter", "bring or make it: dvc pull train, dvc repro"
         )
-    settings = json.loads(path.read_text("utf-8"))
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise Problem(
+            str(folder), "no adapter_model.safetensors", "an adapter", "bring or make it: dvc pull train, dvc repro"
+        )
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise Problem(
+            str(path), str(error), "the JSON that PEFT writes", "make it again: dvc repro -f train"
+        ) from error
     names = {field.name for field in fields(LoraConfig)}
     dropped = sorted(set(settings) - names)
     if dropped:

@@ -32,14 +32,27 @@ def _load(name: str, model: Model, revision: str | None) -> tuple[Any, Any]:
     auto = getattr(transformers, FAMILIES[model.family][0])
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        net = auto.from_pretrained(
-            name, revision=revision, trust_remote_code=False, weights_only=True, dtype=torch.float32
+        net, told = auto.from_pretrained(
+            name,
+            revision=revision,
+            trust_remote_code=False,
+            weights_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise Problem(
             f"params.yaml, model: {name}" + (f" at revision {revision}" if revision else ""),
             " ".join(str(error).split())[:400],
             f"a {model.family} checkpoint that can be read or downloaded",
             "check the name, the revision and the network; for a gated model, run `hf auth login` first",
         ) from error
+    if told["missing_keys"]:
+        missing = sorted(told["missing_keys"])
+        raise Problem(
+            f"params.yaml, model: {name}",
+            f"a checkpoint that lacks {len(missing)} weights, first {missing[0]}",
+            f"a whole {model.family} model: what is missing would be random",
+            "check model.family and model.name",
+        )
     return net, tokenizer

@@ -11,7 +11,6 @@ def make_deterministic(seed: int, threads: int) -> None:
     twin only warn (https://pytorch.org/docs/stable/notes/randomness.html).
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
     from transformers import set_seed
 

@@ -5,14 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from stages.lib.files import read_json
 from stages.lib.health import WORDS, Point, health
 from stages.lib.lora import Lora, attach, expected_parameters, matched
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
-from stages.lib.progress import Best, Judge, curves, greedy, judged, log_every, watcher
-from stages.lib.prompts import Encoded, Prompt, encode
+from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
+from stages.lib.prompts import Encoded, Prompt, check_room, encode
 from stages.lib.quantization import Quantization
 from stages.lib.resumption import keeper, last_complete
-from stages.lib.training import Plan, Train, arguments, collator_of, dataset, plan, settings_of, trainer_of
+from stages.lib.training import (
+    Plan,
+    Train,
+    arguments,
+    collator_of,
+    dataset,
+    lengthen,
+    plan,
+    settings_of,
+    token_loss,
+    trainer_of,
+)
 from stages.plumbing.console import say
 from stages.plumbing.problem import Problem
 
@@ -56,20 +68,23 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     encoded = encode(rows.train, choices.prompt, tokenizer)
     capped = rows.validation[: train.evaluation.rows]
     watched = encode(capped, choices.prompt, tokenizer)
-    length = plan(len(rows.train), train)
     net, expected = adapted(base, choices)
+    check_room(net.config, choices.prompt)
     batches = batch_facts(encoded, train)
-    announce(net, rows, length, choices)
+    how = greedy(choices.prompt, train.evaluation.batch_size)
+    judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
+    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices)
+    sequences = len(trainer.train_dataset)  # rows, or what they were packed into
+    length = plan(sequences, train)
+    lengthen(trainer.args, length, train)
+    announce(net, rows, sequences, length, choices)
 
-    judge = Judge(
-        tokenizer, watched, [row["response"] for row in capped], greedy(choices.prompt, train.evaluation.batch_size)
-    )
     best = Best(folder, train.early_stopping.metric)
-    stop = keeper(log_every(length.steps))
-    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, length, choices)
-    trainer.add_callback(watcher(best, length.steps, batches["tokens_per_row"], length.effective_batch))
+    stop = keeper(length.log_every)
+    tokens_per_step = batches["tokens_per_row"] * len(rows.train) / sequences * length.effective_batch
+    trainer.add_callback(watcher(best, length.steps, tokens_per_step))
     trainer.add_callback(stop)
-    runtime = go(trainer, folder, stop)
+    runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
 
     state = trainer.state
     chosen = best.restore(net)
@@ -91,7 +106,7 @@ def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
         net = prepare_model_for_kbit_training(
             net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    expected = expected_parameters(matched(net, choices.lora.targets), choices.lora.r)
+    expected = expected_parameters(matched(net, choices.lora.targets), choices.lora)
     wrapped = attach(net, choices.lora, choices.model.family)
     if choices.train.gradient_checkpointing:
         # Frozen embeddings give inputs without a gradient, and a checkpointed layer would then give none either.
@@ -120,12 +135,14 @@ def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
     }
 
 
-def announce(net: Any, rows: Rows, length: Plan, choices: Choices) -> None:
+def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choices) -> None:
     """Say what is about to happen."""
     trained, total = net.get_nb_trainable_parameters()
     train = choices.train
     say("device", device_name(choices.model))
     say("rows", f"{len(rows.train):,} to train on, {len(rows.validation):,} to validate on")
+    if sequences != len(rows.train):
+        say("packed into", sequences, "sequences")
     say("trained weights", f"{trained:,} of {total:,} ({trained / total:.1%})")
     say("effective batch", f"{length.effective_batch} ({train.batch_size} × {train.accumulation} accumulated)")
     say("planned steps", f"{length.steps:,} ({length.steps / length.steps_per_epoch:.2f} epochs)")
@@ -149,15 +166,13 @@ def make_trainer(
     watched: Encoded,
     judge: Judge,
     folder: Path,
-    length: Plan,
     choices: Choices,
 ) -> Any:
     """The library's trainer over our rows, without its own printing."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
     train, family = choices.train, choices.model.family
-    common = arguments(train, length, choices.model, choices.quantization, folder)
-    common |= {"logging_steps": log_every(length.steps)}
+    common = arguments(train, choices.model, choices.quantization, folder)
     trainer = judged(trainer_of(family), judge)(
         model=net,
         args=settings_of(family, common, train, choices.prompt),
@@ -165,6 +180,7 @@ def make_trainer(
         eval_dataset=dataset(watched, family),
         processing_class=tokenizer,
         data_collator=collator_of(family, tokenizer, net),
+        compute_loss_func=token_loss(net, train.label_smoothing) if family == "seq2seq" else None,
     )
     trainer.remove_callback(PrinterCallback)
     if train.early_stopping.patience:
@@ -178,10 +194,18 @@ def make_trainer(
 
 def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     """Train, from the last complete checkpoint if there is one; a stop on demand becomes a problem that says so."""
+    from transformers import TrainerState
+
     checkpoint = last_complete(folder)
     if checkpoint:
         say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = 0.0
+    if checkpoint and read_json(checkpoint / "trainer_state.json")["global_step"] >= trainer.args.max_steps:
+        # Killed after its last step: the trainer would make one more.
+        trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    else:
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        seconds = outcome.metrics["train_runtime"]
     if stop.stopped(trainer.state):
         raise Problem(
             f"training, step {trainer.state.global_step} of {trainer.state.max_steps}",
@@ -190,7 +214,7 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
             "dvc repro: the same run goes on from this step",
         )
     return {
-        "seconds": outcome.metrics["train_runtime"],
+        "seconds": seconds,
         "floating_point_operations": trainer.state.total_flos,
         "resumed_from_step": int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0,
     }

@@ -8,6 +8,8 @@ from pydantic import Field
 from stages.plumbing.console import bar
 from stages.plumbing.section import Section
 
+LOGITS = 2**27  # numbers, of four bytes each
+
 
 class Generation(Section):
     """The section `generation`."""
@@ -117,6 +119,8 @@ def reference_nll(
     import torch
 
     lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
+    # Logits of all tokens are held at once: half a gigabyte of them at most.
+    budget = min(budget, LOGITS // len(tokenizer))
     sums = [0.0] * len(prompts)
     with torch.inference_mode():
         for batch in batches_by_length(lengths, budget):

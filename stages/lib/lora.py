@@ -53,9 +53,9 @@ def matched(net: Any, targets: list[str]) -> dict[str, tuple[int, int]]:
     return {name: shape for name, shape in layers.items() if name.rsplit(".", 1)[-1] in targets}
 
 
-def expected_parameters(layers: dict[str, tuple[int, int]], r: int) -> int:
-    """The number of weights that LoRA adds, in closed form: r × (inputs + outputs) for each layer."""
-    return sum(r * (inputs + outputs) for inputs, outputs in layers.values())
+def expected_parameters(layers: dict[str, tuple[int, int]], lora: Lora) -> int:
+    """The number of weights that LoRA adds, in closed form: r × (inputs + outputs) a layer; DoRA adds outputs more."""
+    return sum(lora.r * (inputs + outputs) + (outputs if lora.dora else 0) for inputs, outputs in layers.values())
 
 
 def attach(net: Any, lora: Lora, family: str) -> Any:
@@ -79,7 +79,7 @@ def attach(net: Any, lora: Lora, family: str) -> Any:
     )
 
 
-def save(net: Any, tokenizer: Any, folder: Path, base: Path) -> None:
+def save(net: Any, tokenizer: Any, folder: Path, base: Path, family: str) -> None:
     """Write adapter, configuration, tokenizer and a word on loading them. Equal adapters give equal bytes."""
     net.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -87,7 +87,7 @@ def save(net: Any, tokenizer: Any, folder: Path, base: Path) -> None:
     # PEFT writes sets in the order of the process's hash seed.
     ordered = {key: sorted(value) if _is_set_of_names(value) else value for key, value in settings.items()}
     write_json(folder / "adapter_config.json", ordered | {"base_model_name_or_path": base.as_posix()})
-    (folder / "README.md").write_text(HOW_TO_LOAD.format(base=base.as_posix()), "utf-8")
+    (folder / "README.md").write_text(HOW_TO_LOAD.format(base=base.as_posix(), auto=FAMILIES[family][0]), "utf-8")
 
 
 def _is_set_of_names(value: object) -> bool:
@@ -102,10 +102,10 @@ base_model: {base}
 A LoRA adapter made by Afina for the base model in `{base}`, which `dvc pull base` brings.
 
 ```python
-from peft import AutoPeftModel, PeftModel
-from transformers import AutoTokenizer
+from peft import PeftModel
+from transformers import {auto}, AutoTokenizer
 
-model = AutoPeftModel.from_pretrained("models/adapter")  # or PeftModel.from_pretrained(base_model, "models/adapter")
+model = PeftModel.from_pretrained({auto}.from_pretrained("{base}"), "models/adapter")
 tokenizer = AutoTokenizer.from_pretrained("models/adapter")
 ```
 """

@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib.generation import Generation, answers, teacher_forced
 from stages.lib.models import FAMILIES, Model, device_of
-from stages.lib.prompts import Encoded
+from stages.lib.views import View
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
@@ -30,25 +29,15 @@ def load_full(folder: Path, model: Model, dtype: str) -> Any:
     return auto.from_pretrained(folder, dtype=getattr(torch, dtype), device_map={"": device_of(model)}).eval()
 
 
-def observe(net: Any, tokenizer: Any, encoded: Encoded, generation: Generation) -> tuple[Any, list[str]]:
-    """What parity is measured on: logits at the tokens of the references (fp32, on the CPU), and the answers."""
-    import torch
-
-    inputs = teacher_forced(encoded.prompts, encoded.responses, net, tokenizer)
-    with torch.inference_mode():
-        logits = net(**inputs).logits[inputs["labels"] != -100].float().cpu()
-    return logits, [answer.text for answer in answers(net, tokenizer, encoded.prompts, generation, None)]
-
-
-def parity(tuned: tuple[Any, list[str]], merged: tuple[Any, list[str]]) -> dict[str, float]:
+def parity(tuned: View, merged: View) -> dict[str, float]:
     """How far the merged model is from base and adapter together: logits, and the share of equal answers."""
-    difference = (tuned[0] - merged[0]).abs()
-    equal = sum(one == other for one, other in zip(tuned[1], merged[1], strict=True))
+    difference = (tuned.logits - merged.logits).abs()
+    equal = sum(one == other for one, other in zip(tuned.answers, merged.answers, strict=True))
     return {
         "max_logit_difference": round(difference.max().item(), 6),
         "mean_logit_difference": round(difference.mean().item(), 6),
-        "equal_answers": round(equal / len(tuned[1]), 6),
-        "rows": len(tuned[1]),
+        "equal_answers": round(equal / len(tuned.answers), 6),
+        "rows": len(tuned.answers),
     }
 
 
@@ -105,7 +94,7 @@ answers stayed the same. How well it answers is in `reports/metrics.json` of the
 def card(model: Model, template: str, limits: Merge, facts: dict[str, float]) -> str:
     """The model card of the merged model, with front matter that the hub reads."""
     return CARD.format(
-        base=model.name or f"{model.family} from {model.path.as_posix()}",
+        base=model.name if model.origin == "hub" else f"{model.family} from {model.path.as_posix()}",
         task="text2text-generation" if model.family == "seq2seq" else "text-generation",
         auto=FAMILIES[model.family][0],
         dtype=limits.dtype,

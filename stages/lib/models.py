@@ -28,6 +28,8 @@ class Scratch(Section):
     def _heads_divide_the_width(self) -> "Scratch":
         if self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads, {self.heads}")
+        if self.width // self.heads % 2:
+            raise ValueError(f"width / heads must be even, not {self.width // self.heads}: Llama rotates pairs")
         return self
 
 
@@ -78,7 +80,22 @@ def load_tokenizer(folder: Path, family: str) -> Any:
     """The tokenizer saved in `folder`, with a padding token and the padding side of its family."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Problem(
+            str(folder),
+            f"a tokenizer that cannot be read: {' '.join(str(error).split())[:200]}",
+            "the files that save_pretrained writes",
+            "run the stage base again: dvc repro -f base",
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise Problem(
+            str(folder),
+            "a tokenizer without an end token",
+            "one that has it, since a response ends with it",
+            "choose another base model, or set eos_token in its tokenizer_config.json",
+        )
     tokenizer.padding_side = FAMILIES[family][1]
     if tokenizer.pad_token_id is None:
         # Padding is masked by position, never by identity, so any known token can stand in.
@@ -103,4 +120,9 @@ def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
             f"a {model.family} checkpoint in the format of transformers",
             "check model.family and model.origin in params.yaml, then run the stage base again: dvc repro -f base",
         ) from error
+    for layer in loaded.modules():
+        # On CPUs with bf16 units bitsandbytes repacks 4-bit weights whenever a model is evaluated, and not to the bit:
+        # looking at a model would change its training.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
     return loaded.eval()

@@ -15,12 +15,6 @@ from stages.plumbing.problem import Problem
 
 CURVES = ["step", "epoch", "learning_rate", "train_loss", "validation_loss", "rougeL", "bleu"]
 WINDOWS = 50  # points of the curve of the training loss
-LOGGED = 1000  # log entries that a training keeps at most: they travel in every checkpoint
-
-
-def log_every(steps: int) -> int:
-    """Steps between two entries of the log."""
-    return max(1, math.ceil(steps / LOGGED))
 
 
 def greedy(prompt: Prompt, batch_rows: int) -> Generation:
@@ -48,11 +42,11 @@ class Judge:
         import torch
         from sacrebleu import corpus_bleu
 
-        training, chance = net.training, torch.get_rng_state()
+        training = net.training
         net.eval()
-        written = [answer.text for answer in answers(net, self.tokenizer, self.prompts, self.how, None)]
+        with torch.random.fork_rng():  # looking at a model must not change how its training goes on
+            written = [answer.text for answer in answers(net, self.tokenizer, self.prompts, self.how, None)]
         net.train(training)
-        torch.set_rng_state(chance)  # looking at a model must not change how its training goes on
         scores = [
             sequence_f(words(text), words(reference)) for text, reference in zip(written, self.references, strict=True)
         ]
@@ -68,7 +62,31 @@ def judged(trainer: type, judge: Judge) -> type:
             output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in judge(self.model).items()})
             return output
 
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            if self.args.train_sampling_strategy != "group_by_length":
+                return super()._get_train_sampler(train_dataset)
+            lengths = list((train_dataset or self.train_dataset)["length"])
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return grouped_by_length(batch, lengths, self.args.seed)
+
     return Judged
+
+
+def grouped_by_length(batch: int, lengths: list[int], seed: int) -> Any:
+    """Transformers' sampler of rows of similar length, with an order that seed and epoch alone decide.
+
+    Its own draws from the global generator, whose state is another one after a resume in a later epoch.
+    """
+    import torch
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    class Grouped(LengthGroupedSampler):
+        def set_epoch(self, epoch: int) -> None:
+            self.generator = torch.Generator().manual_seed(seed + epoch)
+
+    sampler = Grouped(batch, lengths=lengths)
+    sampler.set_epoch(0)
+    return sampler
 
 
 class Best:
@@ -110,7 +128,7 @@ class Best:
         return {key: best[key] for key in ("step", "metric", "value")}
 
 
-def watcher(best: Best, steps: int, row_tokens: float, batch: int) -> Any:
+def watcher(best: Best, steps: int, tokens_per_step: float) -> Any:
     """The callback that shows progress, keeps the best state and stops a training that has become NaN."""
     from transformers import TrainerCallback
 
@@ -119,7 +137,7 @@ def watcher(best: Best, steps: int, row_tokens: float, batch: int) -> Any:
             self.bar = bar("training", steps, "steps")
             self.bar.update(state.global_step)
             self.bar.unpause()
-            self.started, self.first = time.monotonic(), state.global_step
+            self.started, self.first, self.loss = time.monotonic(), state.global_step, math.nan
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.bar.update(state.global_step - self.bar.n)
@@ -128,19 +146,14 @@ def watcher(best: Best, steps: int, row_tokens: float, batch: int) -> Any:
             if "loss" in logs:
                 self.loss = float(logs["loss"])
                 self.bar.set_postfix_str(f"loss {self.loss:.3f}", refresh=False)
-                if not math.isfinite(self.loss):
-                    raise Problem(
-                        f"training, step {state.global_step}",
-                        f"a loss of {self.loss}",
-                        "a finite loss",
-                        "lower train.learning_rate or train.max_grad_norm; look for odd rows in data/clean.parquet",
-                    )
+                insist_on_numbers(state.global_step, self.loss)
 
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict, model: Any, **kwargs: Any) -> None:
+            insist_on_numbers(state.global_step, metrics["eval_loss"])
             value = metrics["eval_loss" if best.metric == "validation_loss" else f"eval_{best.metric}"]
             new = best.offer(model, state.global_step, value)
             done = state.global_step - self.first
-            speed = done * batch * row_tokens / (time.monotonic() - self.started)
+            speed = done * tokens_per_step / (time.monotonic() - self.started)
             self.bar.clear()
             say(
                 f"step {state.global_step} of {steps}",
@@ -155,16 +168,30 @@ def watcher(best: Best, steps: int, row_tokens: float, batch: int) -> Any:
     return Watcher()
 
 
+def insist_on_numbers(step: int, loss: float) -> None:
+    """Raise a problem when a loss is not a number: what follows would not be one either."""
+    if not math.isfinite(loss):
+        raise Problem(
+            f"training, step {step}",
+            f"a loss of {loss}",
+            "a finite loss",
+            "lower train.learning_rate or train.max_grad_norm; look for odd rows in data/clean.parquet",
+        )
+
+
 def curves(log: list[dict[str, Any]], steps: int, steps_per_epoch: int) -> list[dict[str, float | None]]:
     """The trainer's log as rows of `CURVES`: a mean training loss per window, and what each evaluation found."""
     window = max(1, steps // WINDOWS)
+    last = max((entry["step"] for entry in log if "loss" in entry), default=0)
     rows: dict[int, dict[str, float | None]] = {}
     pending: list[float] = []
+    closed = 0
     for entry in sorted(log, key=lambda entry: (entry["step"], "eval_loss" in entry)):
         step = entry["step"]
         if "loss" in entry:
             pending.append(float(entry["loss"]))
-            if step % window == 0 or step == steps:
+            if step // window > closed or step == last:
+                closed = step // window
                 row = rows.setdefault(step, _row(step, steps_per_epoch))
                 row["train_loss"] = round(sum(pending) / len(pending), 6)
                 row["learning_rate"] = float(f"{entry['learning_rate']:.6g}")

@@ -58,6 +58,8 @@ class Prompt(Section):
             raise ValueError("template custom wants prompt.text")
         if self.template != "custom" and self.template not in TEMPLATES:
             raise ValueError(f"template must be custom or one of {', '.join(sorted(TEMPLATES))}")
+        if any(spec or conversion for _, _, spec, conversion in Formatter().parse(self.text or "")):
+            raise ValueError("fields of prompt.text are names in braces and nothing more, such as {title}")
         return self
 
 
@@ -95,7 +97,36 @@ def render(template: Template, row: dict[str, Any], tokenizer: Any) -> str:
         )
     messages = [{"role": "system", "content": template.system}] if template.system else []
     messages.append({"role": "user", "content": text})
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return _through_chat(messages, tokenizer)
+
+
+def _through_chat(messages: list[dict[str, str]], tokenizer: Any) -> str:
+    """Messages through the chat template; one that knows no system role gets its words before the user's."""
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError:
+        if messages[0]["role"] != "system":
+            raise
+        first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+        return tokenizer.apply_chat_template([first], tokenize=False, add_generation_prompt=True)
+
+
+def check_room(config: Any, prompt: Prompt) -> None:
+    """Raise a problem when prompt and response together outgrow the positions that a causal model knows.
+
+    A T5 knows distances instead of positions, and has no such limit.
+    """
+    room = getattr(config, "max_position_embeddings", None)
+    wanted = prompt.max_prompt_tokens + prompt.max_response_tokens
+    if room and not config.is_encoder_decoder and wanted > room:
+        raise Problem(
+            "params.yaml, prompt",
+            f"up to {wanted} tokens (max_prompt_tokens + max_response_tokens)",
+            f"at most {room}, which this model was made for",
+            "lower prompt.max_prompt_tokens or prompt.max_response_tokens, or choose a model of more positions",
+        )
 
 
 @dataclass(frozen=True)

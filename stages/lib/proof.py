@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.adapters import Loaded, is_adapter_weight
-from stages.lib.generation import Generation, answers, teacher_forced
-from stages.lib.prompts import Encoded
+from stages.lib.views import View
 from stages.plumbing.problem import Problem
 
 ROWS = 16
@@ -17,21 +16,14 @@ ROWS = 16
 MIN_LOGIT_DIFFERENCE = 1e-3
 
 
-def prove(net: Any, loaded: Loaded, tokenizer: Any, encoded: Encoded, generation: Generation) -> dict[str, Any]:
-    """The facts of `reports/adapter_proof.json`, measured on the first rows with the adapter and without it."""
-    import torch
+def prove(net: Any, loaded: Loaded, base: View, tuned: View) -> dict[str, Any]:
+    """The facts of `reports/adapter_proof.json`: `net` is the tuned model, the views are of base and tuned model.
 
+    The base is looked at before the adapter is loaded: switching an adapter off does not give the base back when its
+    initialisation (PiSSA, OLoRA) changed the weights below it.
+    """
     weights = {name: tensor for name, tensor in net.named_parameters() if is_adapter_weight(name)}
-    prompts, responses = encoded.prompts[:ROWS], encoded.responses[:ROWS]
-    inputs = teacher_forced(prompts, responses, net, tokenizer)
-    seen = inputs["labels"] != -100
-    with torch.inference_mode():
-        tuned = net(**inputs).logits[seen]
-        with net.disable_adapter():
-            base = net(**inputs).logits[seen]
-            before = answers(net, tokenizer, prompts, generation, None)
-    after = answers(net, tokenizer, prompts, generation, None)
-    changed = sum(one.text != other.text for one, other in zip(before, after, strict=True))
+    changed = sum(one != other for one, other in zip(base.answers, tuned.answers, strict=True))
     # LoRA's B starts at zero: while all of them are zero, the adapter does nothing.
     outputs = [tensor for name, tensor in weights.items() if "lora_B" in name]
     return {
@@ -45,10 +37,10 @@ def prove(net: Any, loaded: Loaded, tokenizer: Any, encoded: Encoded, generation
         "finite": sum(bool(tensor.isfinite().all()) for tensor in weights.values()),
         "nonzero": sum(bool(tensor.any()) for tensor in outputs),
         "outputs": len(outputs),
-        "max_logit_difference": round((tuned - base).abs().max().item(), 4),
+        "max_logit_difference": round((tuned.logits - base.logits).abs().max().item(), 4),
         "threshold": MIN_LOGIT_DIFFERENCE,
-        "rows": len(prompts),
-        "changed_answers_share": round(changed / len(prompts), 4),
+        "rows": len(base.answers),
+        "changed_answers_share": round(changed / len(base.answers), 4),
     }
 
 

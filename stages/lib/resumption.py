@@ -22,7 +22,8 @@ from stages.lib.files import sha256, sha256_of_folder, write_json
 from stages.plumbing.console import say
 
 WORK = Path("work/train")
-LIBRARIES = ["accelerate", "bitsandbytes", "peft", "torch", "transformers", "trl"]
+LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
+PARENT = os.getppid()  # who started this process: DVC, as a rule
 COMPLETE = "complete"  # a file in a checkpoint that was saved to its end
 
 
@@ -87,15 +88,21 @@ def strangers(root: Path, told: dict[str, str]) -> list[str]:
 
 def clear(folder: Path) -> None:
     """Remove the state of a run that has succeeded."""
+    # Its lock stays: one who waits for it and one who makes it anew would otherwise lock two different files.
     shutil.rmtree(folder)
-    folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def keep_checkpoints(folder: Path, target: Path, count: int) -> None:
-    """Copy the last `count` complete checkpoints to `target`."""
+def keep_checkpoints(folder: Path, adapter: Path, count: int) -> None:
+    """Copy the weights of the last `count` complete checkpoints into the folder of the adapter.
+
+    Each is an adapter of its own. Times and paths of the trainer's files stay behind: equal runs give equal bytes.
+    """
     found = sorted(folder.glob(f"checkpoint-*/{COMPLETE}"), key=lambda path: int(path.parent.name.rsplit("-", 1)[1]))
     for path in found[-count:] if count else []:
-        shutil.copytree(path.parent, target / path.parent.name)
+        target = adapter / "checkpoints" / path.parent.name
+        target.mkdir(parents=True)
+        shutil.copyfile(path.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
+        shutil.copyfile(adapter / "adapter_config.json", target / "adapter_config.json")
 
 
 def last_complete(folder: Path) -> Path | None:
@@ -119,7 +126,7 @@ def keeper(every: int) -> Any:
 
     class Keeper(TrainerCallback):
         def __init__(self) -> None:
-            self.parent, self.asked = os.getppid(), ""
+            self.asked = ""
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self.ask)
 
@@ -129,7 +136,7 @@ def keeper(every: int) -> Any:
             signal.signal(number, signal.SIG_DFL)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if os.getppid() != self.parent:
+            if os.getppid() != PARENT:
                 self.asked = "the end of the process that started it"
             if self.asked and state.global_step % every == 0 and state.global_step < state.max_steps:
                 control.should_save = control.should_training_stop = True

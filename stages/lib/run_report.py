@@ -10,7 +10,8 @@ def run_report(fitted: Fitted, rows: Rows) -> dict[str, Any]:
     """The facts of `reports/train/run.json`; times in seconds, memory in bytes."""
     summary = fitted.summary
     seconds = fitted.runtime["seconds"]
-    trained_rows = (summary["steps"]["done"] - fitted.runtime["resumed_from_step"]) * summary["effective_batch"]
+    steps = summary["steps"]["done"] - fitted.runtime["resumed_from_step"]
+    tokens = steps * fitted.runtime["tokens_per_step"]
     responses = [len(row["response"]) for row in rows.train + rows.validation]
     names = [name for name in rows.train[0] if name not in {"row_id", "line", "response"}]
     return {
@@ -26,8 +27,8 @@ def run_report(fitted: Fitted, rows: Rows) -> dict[str, Any]:
         "model": summary["model"] | {"epochs": summary["epochs"]},
         "training": fitted.runtime
         | {
-            "rows_per_second": round(trained_rows / seconds, 2),
-            "tokens_per_second": round(trained_rows * summary["tokens"]["tokens_per_row"] / seconds, 1),
+            "rows_per_second": round(tokens / summary["tokens"]["tokens_per_row"] / seconds, 2) if seconds else None,
+            "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
             "train_loss": summary["train_loss"],
         },
         "evaluation": {name: summary[name] for name in ("validation_loss", "rougeL", "bleu")},

@@ -128,7 +128,7 @@ def _seq2seq_batch(chance: random.Random, encoded: list[list[int]], size: int, t
     """Continue a text from its beginning, or write it out in full although spans of it are masked."""
     end, first_mask = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(MASKS[0])
     sources, targets = [], []
-    for text in chance.sample(encoded, size):
+    for text in chance.sample(encoded, min(size, len(encoded))):
         if chance.random() < DENOISED_SHARE:
             sources.append([*_masked(chance, text, first_mask), end])
             targets.append([*text, end])

@@ -1,5 +1,6 @@
 """Training: the section `train`, the rows as tensors, and the trainer of each family."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from stages.lib.prompts import Encoded, Prompt
 from stages.lib.quantization import Quantization, compute_dtype
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
+
+LOGGED = 1000  # log entries of a training at most: they travel in every checkpoint
 
 
 class Evaluation(Section):
@@ -70,15 +73,17 @@ class Plan:
     steps_per_epoch: int
     steps: int
     evaluate_every: int
+    log_every: int
 
 
 def plan(rows: int, train: Train) -> Plan:
-    """Count the steps of a training on `rows` rows; `evaluation.every` below 1 is a share of all steps."""
+    """Count the steps of a training on `rows` rows (or packed sequences); `every` below 1 is a share of all steps."""
     batch = train.batch_size * train.accumulation
     per_epoch = max(1, -(-rows // batch))
     steps = train.max_steps or max(1, round(per_epoch * train.epochs))
     every = train.evaluation.every
-    return Plan(batch, per_epoch, steps, max(1, round(steps * every) if every < 1 else round(every)))
+    evaluate_every = max(1, round(steps * every) if every < 1 else round(every))
+    return Plan(batch, per_epoch, steps, evaluate_every, log_every=-(-steps // LOGGED))
 
 
 def dataset(encoded: Encoded, family: str) -> Any:
@@ -98,8 +103,8 @@ def dataset(encoded: Encoded, family: str) -> Any:
     return Dataset.from_dict(columns | {"length": lengths})
 
 
-def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantization, folder: Path) -> dict[str, Any]:
-    """Arguments that both families' trainers take. Evaluation and saving are steered by callbacks and `schedule`."""
+def arguments(train: Train, model: Model, quantization: Quantization, folder: Path) -> dict[str, Any]:
+    """Arguments that both families' trainers take; how long they run is `lengthen`'s to say."""
     import torch
 
     device = device_of(model)
@@ -108,7 +113,6 @@ def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantiza
         "output_dir": str(folder),
         "seed": train.seed,
         "data_seed": train.seed,
-        "max_steps": schedule.steps,
         "per_device_train_batch_size": train.batch_size,
         "per_device_eval_batch_size": train.evaluation.batch_size,
         "gradient_accumulation_steps": train.accumulation,
@@ -120,7 +124,7 @@ def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantiza
         "adam_beta2": train.beta2,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "label_smoothing_factor": train.label_smoothing,
+        "label_smoothing_factor": train.label_smoothing if model.family == "causal" else 0.0,
         "neftune_noise_alpha": train.neftune_noise,
         "activation_checkpointing": train.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False} if train.gradient_checkpointing else None,
@@ -129,9 +133,8 @@ def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantiza
         "fp16": half == torch.float16,
         "use_cpu": device == "cpu",
         "eval_strategy": "steps",
-        "eval_steps": schedule.evaluate_every,
         "save_strategy": "steps",
-        "save_steps": train.save_steps,
+        "restore_callback_states_from_checkpoint": True,
         "save_total_limit": max(2, train.keep_checkpoints),
         "metric_for_best_model": train.early_stopping.metric.removeprefix("validation_"),
         "greater_is_better": train.early_stopping.metric != "validation_loss",
@@ -141,6 +144,33 @@ def arguments(train: Train, schedule: Plan, model: Model, quantization: Quantiza
         "remove_unused_columns": True,
         "dataloader_pin_memory": device == "cuda",
     }
+
+
+def lengthen(settings: Any, schedule: Plan, train: Train) -> None:
+    """Write into a trainer's arguments how long to train, and when to log, evaluate and save."""
+    settings.max_steps = schedule.steps
+    settings.eval_steps = schedule.evaluate_every
+    settings.logging_steps = schedule.log_every
+    # A state is saved with a whole number of log entries behind it, so that a resumed log equals an undisturbed one.
+    settings.save_steps = -(-train.save_steps // schedule.log_every) * schedule.log_every
+
+
+def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
+    """A T5's loss: the mean over all supervised tokens of a step, whatever the number of its batches.
+
+    transformers divides a T5's accumulated loss by nothing at all, since T5 takes `num_items_in_batch` and ignores it:
+    four accumulated batches gave a gradient four times too large. Label smoothing is for training alone.
+    """
+    from torch.nn.functional import cross_entropy
+
+    def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
+        logits = outputs.logits.float().flatten(0, 1)
+        total = cross_entropy(
+            logits, labels.flatten(), reduction="sum", label_smoothing=smoothing if net.training else 0.0
+        )
+        return total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
 
 
 def trainer_of(family: str) -> type:

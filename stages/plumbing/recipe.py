@@ -54,6 +54,23 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _options_work_together(self) -> Self:
+        """What no library does is refused before hours are spent on the way there."""
+        seq2seq, held = self.model.family == "seq2seq", self.quantization.method
+        refused = {
+            "train.packing: true works with model.family: causal alone": seq2seq and self.train.packing,
+            "train.neftune_noise works with model.family: causal alone": seq2seq and self.train.neftune_noise,
+            "quantization.compute: float16 overflows in a seq2seq model": seq2seq
+            and self.quantization.compute == "float16",
+            "lora.init: pissa wants quantization.method: none": self.lora.init == "pissa" and held != "none",
+            "lora.dora: true does not work with quantization.method: int8": self.lora.dora and held == "int8",
+        }
+        for reason, broken in refused.items():
+            if broken:
+                raise ValueError(f"choices that work together: {reason}")
+        return self
+
+    @model_validator(mode="after")
     def _columns_named_elsewhere_are_fields_of_the_source(self) -> Self:
         known = list(self.source.columns.inputs)
         named = {

@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 
 from stages.lib.lora import Lora, attach
-from stages.lib.progress import CURVES, Best, curves, log_every
+from stages.lib.progress import CURVES, Best, curves
 from stages.lib.tsv import write_rows
 from tests.lib.tiny import model
 
 LORA = Lora(r=2, alpha=4, dropout=0.0, targets=["q"], bias="none", rslora=False, dora=False, init="default")
 
 
-def test_the_log_keeps_a_thousand_entries_at_most():
-    assert log_every(712) == 1
-    assert log_every(1000) == 1
-    assert log_every(100_000) == 100
+@pytest.mark.parametrize("steps", [1, 7, 199, 5_051, 50_003, 120_001])
+def test_the_last_logged_step_is_always_a_point_of_the_curve(steps):
+    every = -(-steps // 1000)
+    log = [{"step": step, "loss": 1.0, "learning_rate": 0.1} for step in range(every, steps + 1, every)]
+    points = curves(log, steps, steps)
+    assert points[-1]["step"] == log[-1]["step"]
+    assert min(len(log), 45) <= len(points) <= 101
 
 
 def test_the_training_loss_of_the_curve_is_the_mean_since_its_last_point():

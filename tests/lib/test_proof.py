@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from stages.lib.generation import Generation
 from stages.lib.lora import Lora, attach, save
 from stages.lib.prompts import Prompt, encode
 from stages.lib.proof import insist, prove
+from stages.lib.views import View, look
 from stages.plumbing.problem import Problem
 from tests.lib.tiny import TEXTS, model, tokenizer
 
@@ -20,22 +22,25 @@ ROWS = [{"row_id": n, "line": n, "title": text, "response": text} for n, text in
 TARGETS = {"seq2seq": ["q", "v", "wi"], "causal": ["q_proj", "v_proj"]}
 
 
-def adapter_in(folder: Path, family: str, *, alive: bool, dora: bool = False) -> Path:
+def adapter_in(folder: Path, family: str, *, alive: bool, dora: bool = False, init: str = "default") -> Path:
     torch.manual_seed(3)
-    settings = Lora(
-        r=4, alpha=8, dropout=0.0, targets=TARGETS[family], bias="none", rslora=False, dora=dora, init="default"
-    )
+    settings = Lora(r=4, alpha=8, dropout=0.0, targets=TARGETS[family], bias="none", rslora=False, dora=dora, init=init)
     net = attach(model(family), settings, family)
     for name, weight in net.named_parameters():
         if alive and "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.5)
-    save(net, tokenizer(family), folder, Path("models/base"))
+    save(net, tokenizer(family), folder, Path("models/base"), family)
     return folder
 
 
 def proof(folder: Path, family: str) -> dict:
+    base = view(model(family), family)
     net, loaded = load_adapter(model(family), folder)
-    return prove(net, loaded, tokenizer(family), encode(ROWS, PROMPT, tokenizer(family)), GREEDY)
+    return prove(net, loaded, base, view(net, family))
+
+
+def view(net: Any, family: str) -> View:
+    return look(net, tokenizer(family), encode(ROWS, PROMPT, tokenizer(family)), GREEDY)
 
 
 @pytest.mark.parametrize("dora", [False, True])
@@ -54,6 +59,13 @@ def test_an_adapter_whose_b_is_zero_stops_the_pipeline(tmp_path, family):
         insist(facts, tmp_path)
 
 
+def test_an_untrained_adapter_that_rewrote_its_base_stops_the_pipeline(tmp_path):
+    """PiSSA moves weights from base to adapter: only a look at the true base shows that nothing was learnt."""
+    facts = proof(adapter_in(tmp_path / "adapter", "seq2seq", alive=False, init="pissa"), "seq2seq")
+    with pytest.raises(Problem, match="not applied"):
+        insist(facts, tmp_path)
+
+
 def test_an_adapter_for_other_layers_stops_the_pipeline(tmp_path):
     folder = adapter_in(tmp_path / "adapter", "seq2seq", alive=True)
     settings = json.loads((folder / "adapter_config.json").read_text())
@@ -67,13 +79,9 @@ def test_an_adapter_that_is_not_applied_stops_the_pipeline(tmp_path):
     family = "seq2seq"
     net, loaded = load_adapter(model(family), adapter_in(tmp_path / "adapter", family, alive=True))
     net.base_model.disable_adapter_layers()
-    facts = prove(net, loaded, tokenizer(family), encode(ROWS, PROMPT, tokenizer(family)), GREEDY)
-    # `prove` switches the adapter back on after its look at the base, so it is the missing effect that must show.
-    if facts["max_logit_difference"] <= facts["threshold"]:
-        with pytest.raises(Problem, match="not applied"):
-            insist(facts, tmp_path)
-    else:
-        pytest.fail("an adapter that is switched off moved the logits")
+    facts = prove(net, loaded, view(model(family), family), view(net, family))
+    with pytest.raises(Problem, match="not applied"):
+        insist(facts, tmp_path)
 
 
 def test_a_nan_in_the_adapter_stops_the_pipeline(tmp_path):

@@ -1,0 +1,89 @@
+"""Fitting: what a step learns does not depend on how its batch is cut, and what is refused is refused at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from stages.lib.fitting import Rows, fit
+from stages.lib.training import plan
+from stages.plumbing.params import check
+from stages.plumbing.problem import Problem
+from stages.plumbing.recipe import Recipe
+from stages.train import Params
+from tests.lib.tiny import TEXTS, model, tokenizer
+
+ROOT = Path(__file__).parents[2]
+LENGTHS = [8, 40, 12, 50, 20, 9, 33, 27]
+ROWS = [
+    {"row_id": n, "line": n, "title": TEXTS[n % 6][:20], "response": (TEXTS[n % 6] * 2)[: LENGTHS[n % 8]]}
+    for n in range(16)
+]
+
+
+def recipe(family: str, **sections: dict) -> dict:
+    params = yaml.safe_load((ROOT / "recipes/local.yaml").read_text("utf-8"))
+    params["model"] |= {"family": family, "threads": 1, "device": "cpu"}
+    params["prompt"] |= {"max_prompt_tokens": 48, "max_response_tokens": 48}
+    for name, keys in sections.items():
+        params[name] |= keys
+    return params
+
+
+def one_step(folder: Path, family: str, **train: Any) -> dict[str, torch.Tensor]:
+    """The adapter after one plain gradient step on all rows."""
+    base = folder / "base"
+    if not base.exists():
+        model(family).save_pretrained(base)
+        tokenizer(family).save_pretrained(base)
+    settings = {
+        "max_steps": 1, "optimizer": "sgd", "learning_rate": 1.0, "max_grad_norm": 1e9, "warmup": 0,
+        "schedule": "constant", "evaluation": {"every": 1, "rows": 2, "batch_size": 2}, "group_by_length": False,
+    }  # fmt: skip
+    choices = Params.model_validate(recipe(family, train=settings | train))
+    work = folder / "-".join(map(str, train.values()))
+    work.mkdir()
+    torch.manual_seed(0)
+    fitted = fit(base, Rows(ROWS, ROWS[:2]), work, choices)
+    return {name: weight.detach() for name, weight in fitted.net.named_parameters() if "lora_B" in name}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("family", ["seq2seq", "causal"])
+def test_a_batch_of_16_learns_what_four_accumulated_batches_of_4_learn(tmp_path, family, smoothing):
+    whole = one_step(tmp_path, family, batch_size=16, accumulation=1, label_smoothing=smoothing)
+    parts = one_step(tmp_path, family, batch_size=4, accumulation=4, label_smoothing=smoothing)
+    assert len(whole) > 3
+    one, other = (torch.cat([weight.flatten() for weight in weights.values()]) for weights in (whole, parts))
+    assert one.abs().max() > 1e-4
+    assert ((one - other).norm() / one.norm()).item() < 1e-5
+
+
+def test_steps_are_counted_from_rows_batch_and_epochs():
+    train = check(Recipe, recipe("seq2seq"), Path("params.yaml")).train
+    planned = plan(8_780, train)
+    assert (planned.effective_batch, planned.steps_per_epoch, planned.steps) == (16, 549, 824)
+    assert planned.evaluate_every == 206
+    assert plan(1_000_000, train).log_every == 94
+
+
+@pytest.mark.parametrize(
+    ("family", "sections", "says"),
+    [
+        ("seq2seq", {"train": {"packing": True}}, "train.packing"),
+        ("seq2seq", {"train": {"neftune_noise": 5.0}}, "neftune"),
+        ("seq2seq", {"quantization": {"compute": "float16"}}, "overflows"),
+        ("causal", {"lora": {"init": "pissa"}, "quantization": {"method": "nf4"}}, "pissa"),
+        ("causal", {"lora": {"dora": True}, "quantization": {"method": "int8"}}, "dora"),
+        ("causal", {"model": {"family": "causal", "scratch": {"heads": 3}}}, "multiple of heads"),
+    ],
+)
+def test_choices_that_no_library_joins_are_refused_before_anything_runs(family, sections, says):
+    params = recipe(family, **{name: keys for name, keys in sections.items() if name != "model"})
+    if "model" in sections:
+        params["model"]["scratch"] |= sections["model"]["scratch"]
+    with pytest.raises(Problem) as error:
+        check(Recipe, params, Path("params.yaml"))
+    assert says in error.value.wanted
