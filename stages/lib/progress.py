@@ -65,7 +65,8 @@ def judged(trainer: type, judge: Judge) -> type:
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             if self.args.train_sampling_strategy != "group_by_length":
                 return super()._get_train_sampler(train_dataset)
-            lengths = list((train_dataset or self.train_dataset)["length"])
+            rows = self.train_dataset  # the one in hand has lost what the model does not read
+            lengths = list(rows["length"]) if "length" in rows.column_names else [len(ids) for ids in rows["input_ids"]]
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return grouped_by_length(batch, lengths, self.args.seed)
 
