@@ -7,6 +7,7 @@ from pydantic import Field
 
 from stages.lib.models import FAMILIES, Model, device_of
 from stages.lib.views import View
+from stages.plumbing.console import only_our_bars
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
@@ -25,6 +26,7 @@ def load_full(folder: Path, model: Model, dtype: str) -> Any:
     import torch
     import transformers
 
+    only_our_bars()
     auto = getattr(transformers, FAMILIES[model.family][0])
     return auto.from_pretrained(folder, dtype=getattr(torch, dtype), device_map={"": device_of(model)}).eval()
 
