@@ -32,7 +32,7 @@ REASONS = {
     "gain": "{metric} gained {gain}, less than gate.min_delta {wanted}",
     "no gain": "{metric} did not gain: {gain}",
     "chance": "the difference in {metric} may be chance: p {p}, alpha {wanted}",
-    "cut off": "{cut_off} of the answers were cut off, above gate.max_cutoff {wanted}",
+    "cut off": "a share of {cut_off} of the answers was cut off, above gate.max_cutoff {wanted}",
 }
 
 

@@ -48,7 +48,7 @@ def test_reasons_are_sentences():
     assert [str(reason) for reason in reasons] == [
         "rougeL gained 0.02, less than gate.min_delta 0.05",
         "the difference in rougeL may be chance: p 0.3, alpha 0.05",
-        "0.5 of the answers were cut off, above gate.max_cutoff 0.2",
+        "a share of 0.5 of the answers was cut off, above gate.max_cutoff 0.2",
     ]
 
 

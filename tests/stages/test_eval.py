@@ -239,9 +239,9 @@ def test_the_gate_file_holds_the_verdict_alone(usual):
 def test_a_no_is_a_result_and_its_reason_is_told(run):
     folder = run(params={"gate.max_cutoff": 0})
     assert read(folder, "gate.json") == {"passed": False}
-    reasons = ["0.03333 of the answers were cut off, above gate.max_cutoff 0"]
+    reasons = ["a share of 0.03333 of the answers was cut off, above gate.max_cutoff 0"]
     assert read(folder, "comparison.json")["gate"] == {"metric": "rougeL", "passed": False, "reasons": reasons}
-    assert "0.033 of the answers were cut off, above gate.max_cutoff 0.000" in page(folder)
+    assert "a share of 0.033 of the answers was cut off, above gate.max_cutoff 0.000" in page(folder)
 
 
 def test_a_no_stops_when_asked_to_after_all_is_written(run, tmp_path):
