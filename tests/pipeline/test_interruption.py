@@ -13,7 +13,7 @@ import yaml
 from stages.lib.files import sha256
 from tests.pipeline.conftest import merge
 
-LONG = {"train": {"max_steps": 60, "evaluation": {"every": 20}, "save_steps": 5}}
+LONG = {"train": {"max_steps": 120, "evaluation": {"every": 30}, "save_steps": 5}}
 LATE = 30  # some 22 steps are an epoch
 COMMAND = [
     "python", "-m", "stages.train", "models/base", "data/split/train.parquet", "data/split/validation.parquet",
