@@ -82,7 +82,8 @@ def plan(rows: int, train: Train) -> Plan:
     per_epoch = max(1, -(-rows // batch))
     steps = train.max_steps or max(1, round(per_epoch * train.epochs))
     every = train.evaluation.every
-    evaluate_every = max(1, round(steps * every) if every < 1 else round(every))
+    # A training shorter than that is evaluated once, at its end: there must be a best state to keep.
+    evaluate_every = min(steps, max(1, round(steps * every) if every < 1 else round(every)))
     return Plan(batch, per_epoch, steps, evaluate_every, log_every=-(-steps // LOGGED))
 
 

@@ -69,6 +69,12 @@ def test_steps_are_counted_from_rows_batch_and_epochs():
     assert plan(1_000_000, train).log_every == 94
 
 
+def test_a_short_training_is_evaluated_at_its_end():
+    train = check(Recipe, recipe("seq2seq", train={"max_steps": 7}), Path("params.yaml")).train
+    rarely = train.model_copy(update={"evaluation": train.evaluation.model_copy(update={"every": 1000})})
+    assert plan(8_780, rarely).evaluate_every == 7
+
+
 @pytest.mark.parametrize(
     ("family", "sections", "says"),
     [
