@@ -13,6 +13,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 .PHONY: repro test lint format setup clean
 
 repro: $(READY)  ## run the pipeline: only what changed runs again
+	python -m afina check
 	dvc repro
 
 test: $(READY)  ## run the tests

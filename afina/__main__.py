@@ -48,6 +48,14 @@ def generate(
 
 
 @cli.command()
+def check() -> None:
+    """Check params.yaml and the files that it names, as `make repro` does before it starts."""
+    from afina.inputs import require_inputs
+
+    require_inputs(Path.cwd())
+
+
+@cli.command()
 def doctor() -> None:
     """Look whether this machine and this checkout are ready, and say what is missing."""
     from afina.doctor import examine

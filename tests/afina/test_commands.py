@@ -68,6 +68,20 @@ def test_a_missing_field_is_named(tmp_path):
     assert "Traceback" not in said.stderr
 
 
+@pytest.mark.parametrize(("key", "old"), [("source.path", "products.jsonl"), ("model.path", "corpus.txt")])
+def test_a_missing_input_is_told_before_anything_starts(tmp_path, key, old):
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "params.yaml").write_text(text, "utf-8")
+    assert afina("check", cwd=tmp_path).returncode == 0
+    (tmp_path / "params.yaml").write_text(text.replace(f"data/samples/{old}", f"data/samples/none-{old}"), "utf-8")
+    said = afina("check", cwd=tmp_path)
+    assert said.returncode == 1
+    assert f"{key}: data/samples/none-{old}" in said.stderr
+    assert f"correct {key}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
 def test_the_doctor_names_what_it_looked_at():
     said = afina("doctor")
     assert "params.yaml is a valid recipe" in said.stdout
