@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from afina.inputs import require_inputs
 from stages.plumbing.params import PARAMS, load
 from stages.plumbing.problem import Problem
 
@@ -15,7 +16,7 @@ FREE_BYTES = 5 * 2**30
 
 def examine(project: Path) -> bool:
     """Print a line for each thing looked at; returns whether all is well."""
-    findings = [_python(), *_packages(project), _recipe(), *_source(project), _disk(project), _device()]
+    findings = [_python(), *_packages(project), *_inputs(project), _disk(project), _device()]
     for good, text in findings:
         print(f"{'✓' if good else '✗'} {text}")
     return all(good for good, _ in findings)
@@ -44,34 +45,21 @@ def _packages(project: Path) -> list[tuple[bool, str]]:
     return findings
 
 
-def _recipe() -> tuple[bool, str]:
-    from stages.plumbing.params import check
-    from stages.plumbing.recipe import Recipe
-
+def _inputs(project: Path) -> list[tuple[bool, str]]:
+    """Parameters and the files they name; a queued experiment works in a copy of the commit, which lacks some."""
     try:
-        check(Recipe, load(PARAMS), PARAMS)
+        require_inputs(project)
     except Problem as problem:
-        return False, str(problem)
-    return True, f"{PARAMS} is a valid recipe"
-
-
-def _source(project: Path) -> list[tuple[bool, str]]:
-    """The source exists; a queued experiment runs in a copy of the commit, where some sources are not."""
-    try:
-        path = Path(load(PARAMS)["source"]["path"])
-    except (Problem, KeyError, TypeError):
-        return []  # the recipe's own line tells why
-    if not path.is_file():
-        return [(False, f"source {path} does not exist: correct source.path")]
-    if path.is_absolute():
-        return [(True, f"source {path}")]
+        return [(False, str(problem))]
+    path = Path(load(project / PARAMS)["source"]["path"])
+    findings = [(True, f"{PARAMS} is a valid recipe"), (True, f"source {path}")]
     asked = ["git", "ls-files", "--error-unmatch", str(path)]
-    if subprocess.run(asked, cwd=project, check=False, capture_output=True).returncode == 0:
-        return [(True, f"source {path}, tracked by git")]
-    return [
-        (True, f"source {path}"),
-        (True, "  for dvc exp run --queue name it by an absolute path: a queued run works in a copy of the commit"),
-    ]
+    tracked = subprocess.run(asked, cwd=project, check=False, capture_output=True).returncode == 0
+    if not tracked and not path.is_absolute():
+        findings.append(
+            (True, "  for dvc exp run --queue name it by an absolute path: a queued run works in a copy of the commit")
+        )
+    return findings
 
 
 def _disk(project: Path) -> tuple[bool, str]:
