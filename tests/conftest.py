@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,6 +16,10 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 os.environ["GOMP_SPINCOUNT"] = "2000"  # as stages.plumbing.run sets it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+
+# How long an example takes says more about the other processes of a shared machine than about the code.
+settings.register_profile("afina", deadline=None)
+settings.load_profile("afina")
 
 
 def copy_project(target: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from stages.plumbing.problem import Problem
 
-BLOCK = 1 << 25
+BLOCK = 1 << 24
 SAMPLE = 1 << 20
 
 GZIP = b"\x1f\x8b"

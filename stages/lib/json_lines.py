@@ -98,7 +98,7 @@ class Lines:
         for piece in pieces:
             end = piece.rfind(b"\n") + 1
             if end:
-                yield b"".join([*rest, piece[:end]])
+                yield b"".join([*rest, memoryview(piece)[:end]])
                 rest, held = [], 0
             rest.append(piece[end:])
             held += len(piece) - end
@@ -143,8 +143,9 @@ class Lines:
 
     def _parts(self, data: bytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """The block in as few parts as polars can vouch for."""
-        if (table := self._vouched(data)) is not None:
-            yield self._checked(table, data)
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+        if (table := self._vouched(data, len(ends))) is not None:
+            yield self._checked(table, data, ends)
         elif len(data) <= SMALL:
             yield self._line_by_line(data)
         else:
@@ -154,27 +155,21 @@ class Lines:
                 yield from self._parts(data[begun:end])
                 begun = end
 
-    def _vouched(self, data: bytes) -> pl.DataFrame | None:
+    def _vouched(self, data: bytes, lines: int) -> pl.DataFrame | None:
         """What polars reads from the block, when it is one row for each line; else None."""
         try:
-            schema = dict.fromkeys(self.columns, pl.String)
-            table = pl.read_ndjson(data, schema=schema)
+            table = pl.read_ndjson(data, schema=dict.fromkeys(self.columns, pl.String))
         except pl.exceptions.PolarsError:
             return None
-        return (
-            table.rename(dict(zip(self.columns, self._names(), strict=True)))
-            if table.height == data.count(b"\n")
-            else None
-        )
+        table.columns = self._names()
+        return table if table.height == lines else None
 
     def _names(self) -> list[str]:
         return [f"column_{number}" for number in range(len(self.columns))]
 
-    def _checked(self, table: pl.DataFrame, data: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _checked(self, table: pl.DataFrame, data: bytes, ends: np.ndarray) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Number the rows; read those again by themselves in which polars may have changed a value."""
-        starts = np.empty(table.height, np.int64)
-        starts[0] = 0
-        starts[1:] = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)[:-1] + 1
+        starts = np.concatenate([[0], ends[:-1] + 1])
         doubtful = self._doubtful(table, data)
         numbers = pl.int_range(table.height, dtype=pl.Int64, eager=True)
         rows = table.with_columns(
@@ -184,7 +179,7 @@ class Lines:
         )
         broken = []
         for index in doubtful:
-            line = data[starts[index] : data.find(b"\n", starts[index])]
+            line = data[starts[index] : ends[index]]
             values, reason = _parsed_bytes(line, self.fields)
             if values is None:
                 place = rows.row(index, named=True)

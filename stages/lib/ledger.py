@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 DUPLICATE = "duplicate"
@@ -18,7 +17,7 @@ class Ledger:
         self.reasons: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self._chars: Counter[str] = Counter()
-        self._hashes: dict[str, list[np.ndarray]] = {name: [] for name in fields}
+        self._hashes: dict[str, list[pl.Series]] = {name: [] for name in fields}
 
     def add(self, kept: pl.DataFrame, set_aside: pl.DataFrame, changed: dict[str, int]) -> None:
         """Enter one block: its kept rows, its rows set aside (column `reason`), the rows that each rule changed."""
@@ -28,7 +27,7 @@ class Ledger:
         self.changed.update(changed)
         for name in self.fields:
             self._chars[name] += int(kept[name].str.len_chars().sum())
-            self._hashes[name].append(kept[name].hash().to_numpy())
+            self._hashes[name].append(kept[name].hash())
 
     @property
     def duplicates(self) -> int:
@@ -47,7 +46,7 @@ class Ledger:
             "quarantined": self.quarantined,
             "reasons": {reason: n for reason, n in sorted(self.reasons.items()) if n and reason != DUPLICATE},
             "changed": dict(sorted(self.changed.items())),
-            "distinct": {name: len(np.unique(np.concatenate(parts))) for name, parts in self._hashes.items()},
+            "distinct": {name: pl.concat(parts).n_unique() if parts else 0 for name, parts in self._hashes.items()},
             "mean_chars": {name: round(self._chars[name] / max(self.kept, 1), 6) for name in self.fields},
             "columns": ["row_id", "line", *self.fields],
         }

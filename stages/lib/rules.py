@@ -103,9 +103,8 @@ def _empty(text: pl.Expr) -> pl.Expr:
 
 
 def _is_stub(text: pl.Expr) -> pl.Expr:
-    short = text.str.len_bytes() <= _LONGEST_STUB_BYTES
-    start = text.str.head(_LONGEST_STUB_BYTES)  # small letters of long texts would be made for nothing
-    return (short & start.str.to_lowercase().is_in(STUBS)) | ~text.str.contains(r"[\p{L}\p{N}]")
+    short = pl.when(text.str.len_bytes() <= _LONGEST_STUB_BYTES).then(text)  # the others' small letters are not needed
+    return short.str.to_lowercase().is_in(STUBS).fill_null(value=False) | ~text.str.contains(r"[\p{L}\p{N}]")
 
 
 def sorted_out(rows: pl.DataFrame, inputs: list[str], section: Clean) -> tuple[pl.DataFrame, pl.DataFrame]:

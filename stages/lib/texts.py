@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import polars as pl
+
+from stages.lib import plain
 
 Characters = Literal["default", "strict", "any"]
 ROUNDS = 10
@@ -22,14 +25,16 @@ ROUNDS = 10
 class Rule:
     """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order.
 
-    wide: only texts with characters beyond ASCII can need it. settles: in an ASCII text, what it leaves is nothing new
-    to the other rules, so that they need not look again.
+    uncommon: only texts can need it whose uncommon characters (see stages.lib.plain) match this pattern. settles: in a
+    text of common characters, what it leaves is nothing new to the other rules, so that they need not look again.
+    plain: it may change plain texts (see stages.lib.plain).
     """
 
     find: Callable[[pl.Expr], pl.Expr]
     fix: Callable[[pl.Series], pl.Series]
-    wide: bool = False
+    uncommon: str | None = None
     settles: bool = False
+    plain: bool = False
 
 
 def _each(fix: Callable[[str], str]) -> Callable[[pl.Series], pl.Series]:
@@ -45,10 +50,8 @@ def _where(texts: pl.Series, find: pl.Expr) -> pl.Series:
     return texts.to_frame().select(find.fill_null(value=False).arg_true()).to_series()
 
 
-def _wide(texts: pl.Series) -> pl.Series:
-    """The indices of the texts with characters beyond ASCII."""
-    text = pl.col(texts.name)
-    return _where(texts, text.str.len_bytes() != text.str.len_chars())
+def _any(text: pl.Expr) -> pl.Expr:
+    return text.is_not_null()
 
 
 # --- encoding
@@ -59,6 +62,9 @@ MOJIBAKE = (
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201e"
     "\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122 ]|[√¬‚├┬Γ]|[ГВРСД][^\\s\\p{Ll}]"
 )
+
+
+MOJIBAKE_LEAD = "[\u00c2-\u00f4√¬‚├┬ΓГВРСД]"
 
 
 def _repaired(text: str) -> str:
@@ -134,33 +140,28 @@ MAYBE_NOT_NFC = (
 # unassigned codes. A joiner (U+200D) stays between letters; what follows another one is kept for the next round.
 UNWANTED = {
     "default": (
-        r"[^\p{L}\p{M}\p{N}\p{P}\p{Sc}\p{Sm}\p{Z}\s\x{200c}\x{200d}^`´¨¯¸°®©™℠№℃℉]"
+        r"[^\p{L}\p{M}\p{N}\p{P}\p{Sc}\p{Sm}\p{Z}\s\x1c-\x1f\x{200c}\x{200d}^`´¨¯¸°®©™℠№℃℉]"
         r"|[\x{fe00}-\x{fe0f}\x{20e3}\x{1f000}-\x{1faff}]|\x{200d}([^\p{L}\p{M}]|$)|^\x{200d}"
     ),
     # R27: the reference keeps letters, digits, commas and full stops; accented letters are letters.
-    "strict": r"[^\p{L}\p{M}\p{Nd}\s,.]()",
+    "strict": r"[^\p{L}\p{M}\p{Nd}\s\x1c-\x1f,.]()",
     "any": r"[^\x00-\x{10ffff}]()",
 }
 
 # --- white space
 
-# What there is to replace, and no single space: most words of a text are left alone.
-_SPACES = r"[ \t-\r\x1c-\x1f]{2,}|[\t-\r\x1c-\x1f]"
-_WIDE_SPACES = r"[\s\x1c-\x1f]{2,}|[\s\x1c-\x1f--\x20]"
-
-
-def _has_odd_space(text: pl.Expr) -> pl.Expr:
-    """White space other than single spaces within an ASCII text, or any text beyond ASCII: four cheap tests."""
-    ends = text.str.starts_with(" ") | text.str.ends_with(" ")
-    wide = text.str.len_bytes() != text.str.len_chars()
-    return ends | wide | text.str.contains("  ", literal=True) | text.str.contains(r"[\t-\r\x1c-\x1f]")
+# Unicode's white space beyond ASCII.
+_WIDE_SPACES = [
+    chr(code) for code in (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+]
+_WIDE_SPACE = f"[{''.join(_WIDE_SPACES)}]"
 
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Runs of white space to one space, both ends trimmed."""
-    wide = _wide(texts)
-    beyond = texts.gather(wide).str.replace_all(_WIDE_SPACES, " ")
-    return put(texts.str.replace_all(_SPACES, " "), wide, beyond).str.strip_chars(" ")
+    wide = _where(texts, pl.col(texts.name).str.contains_any(_WIDE_SPACES))
+    texts = put(texts, wide, texts.gather(wide).str.replace_all(_WIDE_SPACE, " "))
+    return plain.spaced(texts)
 
 
 # --- all of them
@@ -169,22 +170,22 @@ def _spaced(texts: pl.Series) -> pl.Series:
 def text_rules(characters: Characters) -> dict[str, Rule]:
     """The rules by name, in their order; `characters` says what the rule of that name removes."""
     unwanted = UNWANTED[characters]
-    # Every character of ASCII is wanted by default.
+    # Every character of printable ASCII is wanted by default.
     plain_is_wanted = characters != "strict"
     return {
-        "encoding": Rule(lambda text: text.str.contains(MOJIBAKE), _each(_repaired), wide=True),
+        "encoding": Rule(lambda text: text.str.contains(MOJIBAKE), _each(_repaired), uncommon=MOJIBAKE_LEAD),
         "entities": Rule(lambda text: _has(text, "&") & _has(text, ";"), _decoded),
         "tags": Rule(lambda text: _has(text, "<") & _has(text, ">"), _untagged),
-        "control": Rule(lambda text: text.str.contains(CONTROL), lambda texts: texts.str.replace_all(CONTROL, "")),
-        "unicode": Rule(
-            lambda text: text.str.contains(MAYBE_NOT_NFC), lambda texts: texts.str.normalize("NFC"), wide=True
-        ),
+        "control": Rule(_any, lambda texts: texts.str.replace_all(CONTROL, ""), uncommon=CONTROL),
+        "unicode": Rule(_any, lambda texts: texts.str.normalize("NFC"), uncommon=MAYBE_NOT_NFC),
         "characters": Rule(
             lambda text: text.str.contains(unwanted),
             lambda texts: texts.str.replace_all(unwanted, "${1}"),
-            wide=plain_is_wanted,
+            uncommon=f"{unwanted}|\\x{{200d}}" if plain_is_wanted else None,
+            plain=not plain_is_wanted,
         ),
-        "white_space": Rule(_has_odd_space, _spaced, settles=True),
+        # To look for odd spaces first takes as long as to put them right.
+        "white_space": Rule(_any, _spaced, settles=True, plain=True),
     }
 
 
@@ -194,41 +195,61 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
     Returns the texts, and for each rule the indices (u32, some of them twice) of the texts that it changed.
     A text that still changes after ROUNDS rounds becomes null: rules that undo each other must not pass for clean.
     """
-    changed: dict[str, list[pl.Series]] = {name: [] for name in rules}
-    where = pl.int_range(texts.len(), dtype=pl.UInt32, eager=True)
+    changed = {name: [pl.Series([], dtype=pl.UInt32)] for name in rules}
+    touching = {name for name, rule in rules.items() if rule.plain}
+    if touching <= {"white_space"}:
+        parted = plain.sort_out(texts, spaces=bool(touching))
+        texts, where = parted.texts, parted.rest
+        for name in touching:
+            changed[name].append(parted.spaced)
+    else:
+        where = pl.int_range(texts.len(), dtype=pl.UInt32, eager=True)
+    part, due = texts.gather(where), np.full(where.len(), len(rules))
     for _ in range(ROUNDS):
-        part, round_changed, unsettled = _one_round(texts.gather(where), rules)
-        for name, index in round_changed.items():
-            changed[name].append(where.gather(index))
-        moved = pl.concat([unsettled, *round_changed.values()]).unique().sort()
-        texts = put(texts, where.gather(moved), part.gather(moved))
-        where = where.gather(unsettled)
         if not where.len():
             break
-    else:
-        texts = put(texts, where, pl.Series([None] * where.len(), dtype=pl.String))
+        new, round_changed, due = _one_round(part, rules, due)
+        for name, index in round_changed.items():
+            changed[name].append(where.gather(index))
+        moved = pl.concat(list(round_changed.values())).unique().sort()
+        texts = put(texts, where.gather(moved), new.gather(moved))
+        unsettled = _indices(due > 0)
+        part, where, due = new.gather(unsettled), where.gather(unsettled), due[due > 0]
+    texts = put(texts, where, pl.Series([None] * where.len(), dtype=pl.String))
     return texts, {name: pl.concat(found) for name, found in changed.items()}
 
 
-def _one_round(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict[str, pl.Series], pl.Series]:
-    """The texts after each rule in turn, the indices that each changed, and those that the rules must look at again."""
-    changed, again = {}, [pl.Series([], dtype=pl.UInt32)]
-    wide = _wide(texts)
-    for name, rule in rules.items():
-        if rule.wide:
-            index = wide.gather(_where(texts.gather(wide), rule.find(pl.col(texts.name))))
-        else:
-            index = _where(texts, rule.find(pl.col(texts.name)))
-        before = texts.gather(index)
-        after = rule.fix(before) if index.len() else before
+def _one_round(
+    texts: pl.Series, rules: dict[str, Rule], due: np.ndarray
+) -> tuple[pl.Series, dict[str, pl.Series], np.ndarray]:
+    """The texts after each rule in turn, the indices that each changed, and how many rules are due once more.
+
+    due: for each text, how many of the rules, from the first on, have to look at it. A rule that changes a text makes
+    itself and those before it due in the next round, and those after it in this one.
+    """
+    changed = {}
+    uncommon = plain.uncommon(texts)
+    next_due = np.zeros_like(due)
+    for number, (name, rule) in enumerate(rules.items(), 1):
+        asked = _indices(due >= number)
+        if rule.uncommon:
+            asked = asked.gather(_where(uncommon.gather(asked), pl.col(texts.name).str.contains(rule.uncommon)))
+        found = asked.gather(_where(texts.gather(asked), rule.find(pl.col(texts.name))))
+        before = texts.gather(found)
+        after = rule.fix(before) if found.len() else before
         differs = before != after
-        changed[name] = index.filter(differs)
-        texts = put(texts, changed[name], after.filter(differs))
-        if changed[name].len():
-            moved = changed[name].gather(_wide(texts.gather(changed[name])))
-            wide = pl.concat([wide, moved]).unique().sort()  # some of them may be ASCII by now: no harm
-            again.append(moved if rule.settles else changed[name])
-    return texts, changed, pl.concat(again).unique().sort()
+        changed[name] = moved = found.filter(differs)
+        if moved.len():
+            texts = put(texts, moved, after.filter(differs))
+            now = plain.uncommon(texts.gather(moved))
+            uncommon = put(uncommon, moved, now)
+            due[moved] = len(rules)
+            next_due[moved.filter(now != "") if rule.settles else moved] = number
+    return texts, changed, next_due
+
+
+def _indices(mask: np.ndarray) -> pl.Series:
+    return pl.Series(np.flatnonzero(mask).astype(np.uint32))
 
 
 def put(texts: pl.Series, index: pl.Series, new: pl.Series) -> pl.Series:
