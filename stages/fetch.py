@@ -3,6 +3,7 @@
 python -m stages.fetch SOURCE data/raw reports/source.json
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from stages.lib import files
@@ -23,16 +24,12 @@ def main(source: Path, raw: Path, report: Path) -> None:
     with files.whole(raw) as begun:
         begun.mkdir()
         brought, origin = bring(source, begun)
-        found = files.sha256(brought)
-        for wanted in (params.source.sha256, origin.sha256):
-            if wanted and wanted != found:
-                raise Problem(
-                    brought.name, f"sha256 {found}", f"sha256 {wanted}", "bring back that file, or pin the new one"
-                )
+        found, wanted = files.sha256(brought), params.source.sha256
+        if wanted not in (None, found):
+            do = "bring back that file, or pin the new one"
+            raise Problem("params.yaml, source.sha256", f"{found} in {brought.name}", wanted, do)
         facts = {"name": brought.name, "bytes": brought.stat().st_size, "sha256": found}
-    files.write_json(
-        report, {**facts, "location": origin.location, "revision": origin.revision, "licence": origin.licence}
-    )
+    files.write_json(report, {**facts, **asdict(origin)})
     for fact, value in facts.items():
         console.say(fact, value)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.lib import growth
 from stages.plumbing.problem import Problem
 
 BLOCK = 1 << 24
@@ -23,11 +24,6 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-
-# A file that grows more than this on unpacking, beyond a size that no table of texts needs for it, is refused:
-# text seldom shrinks to less than a twentieth, DEFLATE's limit is 1032:1 (zlib, Technical Details).
-MAX_GROWTH = 200
-MAX_GROWTH_FROM_BYTES = 1 << 28
 
 
 @contextmanager
@@ -76,11 +72,7 @@ def _pieces(file: BinaryIO, path: Path, size: int, most: int | None = None) -> I
         if not piece:
             return
         total += len(piece)
-        if total > MAX_GROWTH_FROM_BYTES and total > packed * MAX_GROWTH:
-            told = f"more than {total} bytes out of {packed}"
-            raise Problem(
-                str(path), told, f"at most {MAX_GROWTH} times the packed size", "unpack it yourself if you trust it"
-            )
+        growth.hold(path, total, packed)
         yield piece
 
 

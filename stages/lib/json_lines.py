@@ -6,6 +6,7 @@ escape could have been turned into something else, the line is read again by Pyt
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ PARTS = 16
 SAMPLED = 20
 # What polars may have made of a number, a truth value, a list or an object.
 MAYBE_NO_TEXT = r"^(?:[\[{]|-?\d[\d.eE+-]*$|true$|false$)"
+# The rest of a key from its last escape on.
+ESCAPED_KEY = re.compile(rb'\\u[0-9a-fA-F]{4}([^"\\\n]{0,999}")[ \t]*:')
 
 
 class _Pairs(list):
@@ -201,7 +204,14 @@ class Lines:
             lines = data.split(b"\n")
             for written in self._written:
                 doubtful |= {n for n, line in enumerate(lines) if sum(map(line.count, written)) > 1}
-        return sorted(doubtful)
+        return sorted(doubtful | self._oddly_written(data))
+
+    def _oddly_written(self, data: bytes) -> set[int]:
+        """The lines with a key that is escaped more than it need be: it may be one of ours a second time."""
+        usual = {written for forms in self._written for written in forms}
+        found = ESCAPED_KEY.finditer(data) if b"\\u" in data else ()
+        places = (one.start() for one in found if data[data.rfind(b'"', 0, one.start()) : one.end(1)] not in usual)
+        return {data.count(b"\n", 0, place) for place in places}
 
     def _line_by_line(self, data: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
         good, bad = [], []

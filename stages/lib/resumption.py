@@ -19,21 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.files import sha256, sha256_of_folder, write_json
+from stages.plumbing.checkout import main_checkout
 from stages.plumbing.console import say
 
 WORK = Path("work/train")
 LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
 PARENT = os.getppid()  # who started this process: DVC, as a rule
 COMPLETE = "complete"  # a file in a checkpoint that was saved to its end
-
-
-def main_checkout(here: Path) -> Path:
-    """The checkout that a person works in: DVC's copies for experiments lie below its `.dvc/tmp/exps`."""
-    parts = here.resolve().parts
-    for index in range(len(parts) - 2):
-        if parts[index : index + 3] == (".dvc", "tmp", "exps"):
-            return Path(*parts[:index])
-    return here.resolve()
 
 
 def ingredients(sections: dict[str, Any], files: list[Path], base: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -50,10 +51,16 @@ class Columns(Section):
         return {**self.inputs, "response": self.response}
 
 
+def _plain(path: str) -> str:
+    if found := re.search(r'["$`\\\x00-\x1f]', path):
+        raise ValueError(f"a path without {found[0]!r}, which the shell that DVC starts would not leave as it is")
+    return path
+
+
 class Source(Section):
     """The section `source`."""
 
-    path: str = Field(min_length=1)
+    path: Annotated[str, Field(min_length=1), AfterValidator(_plain)]
     sha256: Sha256 | None
     format: Format
     encoding: Encoding
@@ -71,20 +78,53 @@ class HubFile(Section):
     kind: Literal["dataset", "model", "space"] = "dataset"
 
 
-class Pointer(Section):
-    """A small committed file that says where the data is; fetch follows it. Exactly one of `url` and `hub` is given."""
+# A file name that can not lead out of a folder, hide in it or look like an option.
+FILE_NAME = r"^\w[\w. ()+,=@-]*$"
 
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+
+def _public(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address that begins with https://")
+    if parts.username or parts.password:
+        raise ValueError("an address without user and password, which belong into ~/.netrc and not into a file in git")
+    if parts.hostname in ("drive.google.com", "docs.google.com"):
+        raise ValueError("for Google Drive, drive: with the file's id, the part of its address after /d/")
+    return url
+
+
+class Pointer(Section):
+    """A small committed file that says where the data is; fetch follows it. Exactly one of url, hub, drive is given.
+
+    url: an https address. hub: a file of a Hugging Face repository. drive: the id of a file on Google Drive. member:
+    when that is a zip archive, the file in it that is the data. sha256: of what is downloaded (the archive). name: the
+    file's name in data/raw, when the address does not end with a good one. licence: for the provenance report.
+    """
+
+    url: Annotated[str, AfterValidator(_public)] | None = None
     hub: HubFile | None = None
+    drive: Annotated[str, Field(pattern=r"^[\w-]{10,}$")] | None = None
+    member: Annotated[str, Field(min_length=1)] | None = None
     sha256: Sha256 | None = None
     licence: str | None = None
-    name: Annotated[str, Field(pattern=r"^[\w][\w. -]*$")] | None = None
+    name: Annotated[str, Field(pattern=FILE_NAME)] | None = None
 
     @model_validator(mode="after")
     def _points_to_one_place(self) -> Self:
-        if (self.url is None) == (self.hub is None):
-            raise ValueError("exactly one of url and hub")
+        if sum(place is not None for place in (self.url, self.hub, self.drive)) != 1:
+            raise ValueError("exactly one of url, hub and drive")
         return self
+
+    @property
+    def kind(self) -> Literal["url", "hub", "drive"]:
+        return "url" if self.url else "hub" if self.hub else "drive"
+
+    @property
+    def location(self) -> str:
+        """The address as a person would write it."""
+        if self.hub:
+            return f"hf://{self.hub.kind}s/{self.hub.repository}/{self.hub.file}"
+        return self.url or f"https://drive.google.com/file/d/{self.drive}/view"
 
 
 def is_pointer(path: Path) -> bool:

@@ -41,15 +41,19 @@ def logged(name: str) -> Iterator[None]:
             _logs.remove(log)
 
 
-def bar(what: str, total: int, unit: str = "rows") -> "tqdm":  # noqa: F821 - the type is imported below, when needed
-    """A progress bar with an ETA; a log that is not a terminal gets a line now and then instead of every moment."""
+def bar(what: str, total: int | None, unit: str = "rows") -> "tqdm":  # noqa: F821 - imported below, when needed
+    """A progress bar with an ETA; a log that is not a terminal gets a line now and then instead of every moment.
+
+    Without a total it counts only. Bytes are shown as MB and GB.
+    """
     from tqdm import tqdm
 
     live = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=f"  {what}",
-        unit=f" {unit}",
+        unit="B" if unit == "bytes" else f" {unit}",
+        unit_scale=unit == "bytes",
         mininterval=0.2 if live else 10.0,
         maxinterval=1.0 if live else 30.0,
         ascii=None if live else " #",

@@ -35,8 +35,9 @@ def run(main: Callable[..., None]) -> None:
         tell(name, Problem(where, error.strerror or str(error), wanted, f"{do}, then run the stage again"))
 
 
-# What a person can put right and no code can: a full disk, a full quota, no permission, a read-only file system.
-OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+# What a person can put right and no code can: a full disk, a full quota, a file larger than the limit (`ulimit -f`), no
+# permission, a read-only file system.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def tell(name: str, problem: Problem) -> NoReturn:

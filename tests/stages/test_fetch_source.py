@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -41,6 +39,7 @@ def test_the_copy_has_the_same_bytes_and_the_report_says_where_from(place):
         "location": "rows.jsonl",
         "revision": None,
         "licence": None,
+        "archive": None,
     }
 
 
@@ -86,81 +85,27 @@ def test_a_source_that_changes_while_it_is_read_is_refused(place, monkeypatch):
     assert not (place / "raw").exists()
 
 
-class Server(ThreadingHTTPServer):
-    """Gives ROWS; cuts the first answers after some bytes; knows ranges."""
-
-    cuts = 0
-    asked: list[str | None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(self.headers.get("Range"))
-        if "missing" in self.path:
-            self.send_error(404)
-            return
-        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(ROWS) - start))
-        self.end_headers()
-        if self.server.cuts:
-            self.server.cuts -= 1
-            self.wfile.write(ROWS[start : start + 200_000])
-            return
-        self.wfile.write(ROWS[start:])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
-    with Server(("127.0.0.1", 0), Handler) as running:
-        running.asked = []
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-def pointer(place: Path, server: Server, name: str = "rows.jsonl", more: str = "") -> str:
-    address = f"http://127.0.0.1:{server.server_port}/{name}"
-    (place / "data.pointer.yaml").write_text(f"url: {address}\nlicence: CC0-1.0\n{more}")
-    return "data.pointer.yaml"
-
-
-def test_a_download_that_is_cut_twice_goes_on_where_it_stopped(place, server):
-    server.cuts = 2
-    report = bring(place, pointer(place, server, more=f"sha256: {SHA256}\n"))
-    assert (place / "raw/rows.jsonl").read_bytes() == ROWS
-    assert server.asked == [None, "bytes=196608-", "bytes=393216-"]
-    assert report["licence"] == "CC0-1.0"
-
-
-def test_a_file_that_is_not_there_is_asked_for_once(place, server):
-    with pytest.raises(Problem, match="HTTP status 404"):
-        bring(place, pointer(place, server, "missing.jsonl"))
-    assert server.asked == [None]
-
-
-def test_a_server_that_keeps_cutting_is_given_up_with_words(place, server, monkeypatch):
-    monkeypatch.setattr(downloads, "ATTEMPTS", 3)
-    server.cuts = 100
-    with pytest.raises(Problem, match="Error after 589824 bytes"):
-        bring(place, pointer(place, server))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "exactly one of url and hub"),
-        ("url: ftp://x/y\n", "url"),
+        ("{}", "exactly one of url, hub and drive"),
+        ("url: https://x/a.csv\ndrive: 0123456789abc\n", "exactly one of url, hub and drive"),
+        ("url: ftp://x/y\n", "an address that begins with https://"),
+        ("url: https://\n", "an address that begins with https://"),
+        ("url: https://me:secret@x/y.csv\n", "~/.netrc"),
+        ("url: https://drive.google.com/file/d/0123456789abc/view\n", "drive: with the file's id"),
+        ("drive: https://drive.google.com/x\n", "drive"),
+        ("hub:\n  repository: squad\n  file: a.csv\n  revision: main\n", "hub.repository"),
+        ("hub:\n  repository: a/b\n  file: a.csv\n", "hub.revision"),
         ("url: https://x/y.csv\nsha: 1\n", "unknown parameter sha"),
         ("url: https://x/y.csv\nsha256: abc\n", "64 hexadecimal digits"),
         ("url: https://x/\n", "no usable file name"),
-        ("url: https://x/..%2f..%2fetc\nname: ../evil\n", "name"),
+        ("url: https://x/a\nname: ../evil\n", "name"),
+        ("url: https://x/a\nname: -rf\n", "name"),
+        ("url: https://x/%2e%2e\n", "no usable file name ('..')"),
+        ("url: https://x/a%00b\n", "no usable file name"),
+        ("just words\n", "a str"),
+        ("url: [\n", "valid YAML"),
     ],
 )
 def test_a_pointer_that_points_nowhere_is_refused(place, text, message):
@@ -168,3 +113,32 @@ def test_a_pointer_that_points_nowhere_is_refused(place, text, message):
     with pytest.raises(Problem) as refused:
         bring(place, "data.pointer.yaml")
     assert message in str(refused.value)
+    assert "recipes" not in refused.value.do
+    assert not (place / "raw").exists()
+
+
+def test_a_pointer_that_is_not_there_is_told_like_any_other_file(place):
+    with pytest.raises(Problem, match="no such file or directory") as refused:
+        bring(place, "data.pointer.yaml")
+    assert refused.value.do == "correct source.path"
+
+
+@pytest.mark.parametrize("path", ["$(touch evil)", "a`b", 'a"b', "a\nb", "c:\\rows"])
+def test_a_path_that_the_shell_would_read_otherwise_is_refused_before_anything_runs(place, path):
+    write_recipe(place, source__path=path)
+    with pytest.raises(Problem, match=r"source\.path") as refused:
+        bring(place, "rows.jsonl")
+    assert "a path without" in refused.value.wanted
+
+
+@pytest.mark.parametrize("name", ["as linhas (1).jsonl", "dados é ção.jsonl", "a'b&c;d.jsonl", ".hidden.jsonl"])
+def test_a_file_on_this_disk_may_have_any_other_name(place, name):
+    (place / "rows.jsonl").rename(place / name)
+    assert bring(place, name)["name"] == name
+    assert (place / "raw" / name).read_bytes() == ROWS
+
+
+def test_a_link_is_followed(place):
+    (place / "link.jsonl").symlink_to("rows.jsonl")
+    assert bring(place, "link.jsonl")["sha256"] == SHA256
+    assert not (place / "raw/link.jsonl").is_symlink()

@@ -1,0 +1,50 @@
+"""Taking one file out of a zip archive."""
+
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from stages.lib import growth
+from stages.plumbing import console
+from stages.plumbing.problem import Problem
+
+BLOCK = 1 << 20
+# Names that a message lists.
+LISTED = 20
+
+
+def take_out(archive: Path, wanted: str, target: Path) -> str:
+    """Write the member `wanted` (its whole name, or the last part when only one ends so) to `target`.
+
+    Names in the archive decide nothing about where a file is written. Returns the member's whole name; raises Problem
+    for what is no zip archive, lacks the member, is damaged, wants a password or swells.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            member = _member(opened, wanted, archive)
+            growth.hold(archive, member.file_size, member.compress_size)
+            with (
+                opened.open(member) as packed,
+                target.open("wb") as file,
+                console.bar("unpack", member.file_size, "bytes") as progress,
+            ):
+                while block := packed.read(BLOCK):
+                    progress.update(file.write(block))
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        told = " ".join(str(error).split())
+        raise Problem(str(archive), told, "a complete zip archive", "download it again, or leave member: out") from None
+    except (RuntimeError, NotImplementedError) as error:  # a password is wanted; a method that Python does not know
+        told = " ".join(str(error).split())
+        raise Problem(str(archive), told, "a zip archive that opens", "unpack it yourself") from None
+    return member.filename
+
+
+def _member(opened: zipfile.ZipFile, wanted: str, archive: Path) -> zipfile.ZipInfo:
+    there = [member for member in opened.infolist() if not member.is_dir()]
+    exact = [member for member in there if member.filename == wanted]
+    found = exact or [member for member in there if PurePosixPath(member.filename).name == wanted]
+    if len(found) != 1:
+        names = ", ".join(member.filename for member in (found or there)[:LISTED])
+        told = f"{len(found)} members of that name among {len(there)}: {names}"
+        raise Problem(f"{archive}, member {wanted}", told, "exactly one", "correct member: in the pointer file")
+    return found[0]
