@@ -30,7 +30,7 @@ def take_out(archive: Path, wanted: str, target: Path) -> str:
             ):
                 while block := packed.read(BLOCK):
                     progress.update(file.write(block))
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         told = " ".join(str(error).split())
         raise Problem(str(archive), told, "a complete zip archive", "download it again, or leave member: out") from None
     except (RuntimeError, NotImplementedError) as error:  # a password is wanted; a method that Python does not know

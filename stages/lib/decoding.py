@@ -107,8 +107,9 @@ def blocks(path: Path, encoding: str) -> Iterator[bytes]:
     Bytes of a UTF-8 file are passed on as they are, so that the reader can set a damaged line aside by itself; in the
     other encodings what can not be decoded becomes U+FFFD. cp1252 is read as browsers do: its five holes are C1.
     """
-    if encoding == "auto":
-        encoding = encoding_of(sample(path))
+    found = encoding_of(sample(path)) if encoding in ("auto", "utf-16") else encoding
+    # UTF-16 by order of the recipe: which of the two kinds, without a mark, the bytes show.
+    encoding = found if encoding == "auto" or found.startswith("utf-16") else encoding
     with unpacked(path) as file:
         if encoding in ("utf-8", "utf-8-sig"):
             for number, piece in enumerate(_pieces(file, path, BLOCK)):

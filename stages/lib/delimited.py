@@ -1,0 +1,95 @@
+"""Reading CSV and TSV: the delimiter is found, quotation is strict, and a record that does not fit is set aside."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from stages.lib import decoding
+from stages.lib.records import NO_UTF8, Record, Text, header, is_unicode
+from stages.lib.source import Source
+from stages.plumbing.problem import Problem
+
+MAX_CELL_CHARS = 1 << 24
+# A file without line ends would have to be held whole.
+MAX_LINE_CHARS = 1 << 28
+MARKS = ",;\t|"
+
+
+def records(path: Path, source: Source) -> Iterator[Record]:
+    """The records below the header; raises Problem for a header without the columns, and where quotation breaks."""
+    csv.field_size_limit(MAX_CELL_CHARS)
+    text = Text(decoding.blocks(path, source.encoding))
+    begun, lines = _begun(_lines(text, path))
+    first = begun[-1]
+    # "sep=;" is what Excel writes to say what the delimiter is.
+    said = re.fullmatch(r"sep=(.)\s*", first)
+    if said:
+        begun[-1] = "\n"
+        more, lines = _begun(lines)
+        first = more[-1]
+        begun += more
+    delimiter = source.delimiter or (said[1] if said else _delimiter(first, path, source))
+    reader = csv.reader(chain(begun, lines), delimiter=delimiter, strict=True)
+    begins = 1
+    names: list[str] = []
+    try:
+        for cells in reader:
+            at, begins = begins, reader.line_num + 1
+            if not any(cells):
+                continue
+            if not names:
+                names = header(cells, source, f"{path}, line {at}")
+            else:
+                yield _record(at, cells, names, delimiter, damaged=text.damaged)
+    except csv.Error as error:
+        told = f"{error} (a quotation mark that is never closed?)"
+        raise Problem(f"{path}, line {begins}", told, "a delimited table", "correct the quotation there") from None
+
+
+def _record(line: int, cells: list[str], names: list[str], delimiter: str, *, damaged: bool) -> Record:
+    if damaged and not is_unicode("".join(cells)):
+        return Record(line, None, NO_UTF8, delimiter.join(cells))
+    if len(cells) != len(names):
+        return Record(line, None, "wrong_number_of_cells", delimiter.join(cells))
+    values = {name: cell or None for name, cell in zip(names, cells, strict=True)}
+    return Record(line, values, raw=values)
+
+
+def _lines(texts: Iterable[str], path: Path) -> Iterator[str]:
+    """Lines with their ends (LF, CRLF or CR, nothing else: U+2028 is a character of a text); one may span pieces."""
+    rest = ""
+    for text in texts:
+        lines = io.StringIO(rest + text, newline="").readlines()
+        # What does not end in LF may go on in the next piece, be it only with the LF of a CRLF.
+        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        if len(rest) > MAX_LINE_CHARS:
+            do = "is this a delimited table? It has no line ends"
+            raise Problem(str(path), f"a line of more than {len(rest)} characters", f"at most {MAX_LINE_CHARS}", do)
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _begun(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
+    """The lines up to the first that is not blank, and the others."""
+    begun = []
+    for line in lines:
+        begun.append(line)
+        if line.strip():
+            break
+    return begun or [""], lines
+
+
+def _delimiter(first: str, path: Path, source: Source) -> str:
+    """The delimiter that makes the wanted columns of the header line, else the one that it uses most."""
+    wanted = set(source.columns.fields.values())
+    tabs = path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv") or source.format == "tsv"
+    marks = sorted(MARKS, key=lambda mark: mark != "\t") if tabs else MARKS
+    for mark in marks:
+        names = next(csv.reader([first], delimiter=mark), [])
+        if wanted <= {name.strip().removeprefix("\ufeff") for name in names}:
+            return mark
+    return max(marks, key=first.count)

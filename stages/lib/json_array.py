@@ -1,0 +1,79 @@
+"""Reading one JSON array of objects: element by element, without holding the array."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.lib import decoding
+from stages.lib.json_lines import parsed
+from stages.lib.records import NO_UTF8, Record, Text, is_unicode
+from stages.lib.source import Source
+from stages.plumbing.problem import Problem
+
+SPACE = " \t\r\n"
+DO = "correct the file there, or write one object per line: then a broken one is set aside by itself"
+
+
+def records(path: Path, source: Source) -> Iterator[Record]:
+    """The elements; one that is no row is set aside, and what is no array of values is a Problem with its line."""
+    elements = _Elements(path, Text(decoding.blocks(path, source.encoding)))
+    for line, raw, value in elements:
+        if elements.text.damaged and not is_unicode(raw):
+            yield Record(line, None, NO_UTF8, raw)
+            continue
+        values, reason = parsed(raw, source.columns.fields)
+        yield Record(line, values, reason, value if isinstance(value, dict) else raw)
+
+
+class _Elements:
+    """Goes through the text of an array: what is held of it, where in it we are, and in which line of the file."""
+
+    def __init__(self, path: Path, text: Text) -> None:
+        self.path = path
+        self.text = text
+        self._pieces = iter(text)
+        self._held, self._at, self._line = "", 0, 1
+        self._decoder = json.JSONDecoder(strict=False)
+
+    def __iter__(self) -> Iterator[tuple[int, str, Any]]:
+        """The line in which each element begins, its text and its value."""
+        self._skip(SPACE + "\ufeff")
+        self._at += 1  # the opening bracket, which told the format
+        while (found := self._skip(SPACE + ",")) != "]":
+            if not found:
+                raise self._problem("no closing bracket")
+            try:
+                value, end = self._decoder.raw_decode(self._held, self._at)
+            except (ValueError, RecursionError) as error:
+                if self._more():
+                    continue
+                raise self._problem(" ".join(str(error).split())[:200]) from None
+            if end == len(self._held) and self._more():
+                continue  # a number may go on
+            raw = self._held[self._at : end]
+            yield self._line, raw, value
+            self._line += raw.count("\n")
+            self._at = end
+        self._at += 1
+        if self._skip(SPACE):
+            raise self._problem(f"something after the end of the array: {self._held[self._at :][:20]!r}")
+
+    def _problem(self, told: str) -> Problem:
+        return Problem(f"{self.path}, line {self._line}", told, "one JSON array of objects", DO)
+
+    def _more(self) -> bool:
+        piece = next(self._pieces, None)
+        self._held, self._at = self._held[self._at :] + (piece or ""), 0
+        return piece is not None
+
+    def _skip(self, characters: str) -> str:
+        """The next character that is not one of these ('' at the end)."""
+        while True:
+            while self._at < len(self._held) and self._held[self._at] in characters:
+                self._line += self._held[self._at] == "\n"
+                self._at += 1
+            if self._at < len(self._held):
+                return self._held[self._at]
+            if not self._more():
+                return ""

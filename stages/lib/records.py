@@ -1,0 +1,122 @@
+"""What every reader gives: blocks of consecutive records, numbered and with their place in the source."""
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Any
+
+import polars as pl
+
+from stages.lib.quarantine import QUARANTINE, shortened
+from stages.lib.source import Source
+from stages.plumbing.problem import Problem
+
+ROWS_PER_BLOCK = 50_000
+# Names of columns that a message lists.
+LISTED = 20
+NO_UTF8 = "no_utf8"
+
+
+@dataclass
+class Block:
+    """Some consecutive records of the source.
+
+    rows: row_id, line, offset, then one String column per field. broken: records that are no row, as QUARANTINE.
+    raw: gives the original records of some of the `rows`. keys: columns that were seen in the source.
+    """
+
+    rows: pl.DataFrame
+    broken: pl.DataFrame
+    raw: Callable[[pl.DataFrame], list[str]]
+    keys: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Record:
+    """One record of a format that is read record by record: its values by column, or None and the reason."""
+
+    line: int
+    values: dict[str, Any] | None
+    reason: str = ""
+    raw: Any = None
+
+
+def gathered(records: Iterable[Record], source: Source) -> Iterator[Block]:
+    """Number the records and gather them to blocks."""
+    fields = source.columns.fields
+    numbered = zip(count(1), records, strict=False)
+    while part := list(islice(numbered, ROWS_PER_BLOCK)):
+        originals = {row_id: record.raw for row_id, record in part}
+        good = [
+            (row_id, r.line, None, *(r.values[c] for c in fields.values()))
+            for row_id, r in part
+            if r.values is not None
+        ]
+        bad = [(row_id, r.line, None, r.reason, None, as_text(r.raw)) for row_id, r in part if r.values is None]
+        schema = {"row_id": pl.Int64, "line": pl.Int64, "offset": pl.Int64, **dict.fromkeys(fields, pl.String)}
+        keys = {key for _, r in part if isinstance(r.raw, dict) for key in r.raw}
+        yield Block(
+            pl.DataFrame(good, schema, orient="row"),
+            pl.DataFrame(bad, QUARANTINE, orient="row"),
+            lambda rows, originals=originals: [as_text(originals[row_id]) for row_id in rows["row_id"]],
+            keys,
+        )
+
+
+def as_text(raw: object) -> str:
+    """The record as the quarantine keeps it; a byte that was no UTF-8 is shown by its number."""
+    text = raw if isinstance(raw, str) else json.dumps(raw, ensure_ascii=False, default=str)
+    if not is_unicode(text):
+        text = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return shortened(text)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Text:
+    """Pieces of UTF-8 as text. Bytes that are none become lone surrogates (PEP 383); `damaged`: whether any were."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.damaged = False
+        self._pieces = iter(pieces)
+
+    def __iter__(self) -> Iterator[str]:
+        decode = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        for piece in self._pieces:
+            yield self._noted(decode.decode(piece))
+        yield self._noted(decode.decode(b"", final=True))
+
+    def _noted(self, text: str) -> str:
+        self.damaged = self.damaged or not is_unicode(text)
+        return text
+
+
+def all_there(found: list[str], source: Source, where: str) -> None:
+    """Raise Problem when a column that the recipe names is not among those found."""
+    wanted = list(dict.fromkeys(source.columns.fields.values()))
+    missing = [column for column in wanted if column not in found]
+    if missing:
+        listed = ", ".join(found[:LISTED]) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
+        told = f"columns {listed or 'none'}; not there: {', '.join(missing)}"
+        raise Problem(where, told, f"columns {', '.join(wanted)}", "correct source.columns")
+
+
+def header(cells: list[str | None], source: Source, where: str) -> list[str]:
+    """The names of the columns, trimmed; raises Problem when a wanted one is missing or stands there twice."""
+    names = [(cell or "").strip().removeprefix("\ufeff") for cell in cells]
+    all_there(names, source, where)
+    twice = sorted({name for name in source.columns.fields.values() if names.count(name) > 1})
+    if twice:
+        told = f"more than one column {', '.join(twice)}"
+        raise Problem(where, told, "each name once", "rename one of them in the file")
+    return names
