@@ -66,13 +66,6 @@ def test_what_is_no_file_is_refused(place, name, message):
         bring(place, name)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(place):
-    (place / "rows.jsonl").chmod(0)
-    with pytest.raises(Problem, match="permission denied"):
-        bring(place, "rows.jsonl")
-
-
 def test_a_source_that_changes_while_it_is_read_is_refused(place, monkeypatch):
     def copy_while_growing(source, target):
         Path(target).write_bytes(Path(source).read_bytes())

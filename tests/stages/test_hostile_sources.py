@@ -380,6 +380,15 @@ def test_a_file_that_cannot_be_read_is_refused_in_words_and_nothing_is_written(c
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
 
 
+@pytest.mark.parametrize("codec", ["cp1252", "mac-roman", "latin-1"])
+def test_texts_that_were_decoded_by_the_wrong_codec_are_put_right(codec, tmp_path, monkeypatch):
+    spoilt = "Café com pão de queijo".encode().decode(codec)
+    assert spoilt != "Café com pão de queijo"
+    got = read(tmp_path, monkeypatch, "a.jsonl", line(spoilt, f"{spoilt}, à mesa.") + LINE)
+    assert got.rows["title"].to_list() == ["Café com pão de queijo", "Copo azul"]
+    assert got.report["changed"]["encoding"] == 1
+
+
 def test_all_these_hostile_sources_are_tried():
     assert (len(KEPT), len(REFUSED)) == (61, 52)
 
