@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from stages.lib.downloads import read_pointer
+from stages.lib.source import is_pointer
 from stages.plumbing.params import PARAMS, check, load
 from stages.plumbing.problem import Problem
 from stages.plumbing.recipe import Recipe
@@ -21,3 +23,6 @@ def require_inputs(project: Path) -> None:
             raise Problem(
                 f"{PARAMS}, {key}: {path}", "no such file or folder", what, f"correct {key}, or bring the file"
             )
+    source = project / recipe.source.path
+    if is_pointer(source):
+        read_pointer(source)

@@ -41,7 +41,7 @@ def bring(source: Path, folder: Path) -> tuple[Path, Origin]:
     if not is_pointer(source):
         place = source.as_posix() if not source.is_absolute() else source.name
         return copied(source, folder), Origin(place)
-    pointer = _read(source)
+    pointer = read_pointer(source)
     with _workplace(pointer.location) as work:
         arrival = _arrived(pointer, work)
         found = files.sha256(arrival.path)
@@ -60,8 +60,8 @@ def bring(source: Path, folder: Path) -> tuple[Path, Origin]:
     return target, origin
 
 
-def _read(source: Path) -> Pointer:
-    """The pointer file, checked."""
+def read_pointer(source: Path) -> Pointer:
+    """The pointer file; raises Problem for one that is not there or points to no one place."""
     _regular(source)
     try:
         return check(Pointer, load(source), source)

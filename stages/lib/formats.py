@@ -76,7 +76,7 @@ def _by_content(path: Path, source: Source, told: str) -> str:
     if array and (source.format == "json" or (source.format == "auto" and not _is_array_line(text))):
         return "json"
     if told == "auto" and text[:1] != "{":
-        do = f"set source.format to one of {', '.join(FORMATS)}"
+        do = f"set source.format to one of {', '.join(FORMATS)}; a text without columns is no source: see model.path"
         raise Problem(str(path), f"a text that begins with {begun!r}", "a format that its name or content shows", do)
     if _is_spread(text):
         do = "write the list in it as an array or as lines, for example with jq -c '.rows[]'"

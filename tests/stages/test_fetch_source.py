@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
-from source_tables import write_recipe
+from source_tables import ROOT, write_recipe
 
+from afina.inputs import require_inputs
 from stages import fetch
 from stages.lib import downloads
+from stages.lib.downloads import read_pointer
 from stages.plumbing.problem import Problem
 
 ROWS = b'{"title": "a", "content": "b"}\n' * 20_000
@@ -108,6 +111,24 @@ def test_a_pointer_that_points_nowhere_is_refused(place, text, message):
     assert message in str(refused.value)
     assert "recipes" not in refused.value.do
     assert not (place / "raw").exists()
+
+
+def test_a_pointer_is_looked_at_before_a_run_begins(place):
+    write_recipe(place, source__path="data.pointer.yaml", model__path="rows.jsonl")
+    (place / "data.pointer.yaml").write_text("url: https://example.org/rows.csv\n")
+    require_inputs(place)
+    (place / "data.pointer.yaml").write_text("urls: https://example.org/rows.csv\n")
+    with pytest.raises(Problem, match="did you mean url"):
+        require_inputs(place)
+
+
+def test_the_pointer_files_in_the_documentation_are_valid(place):
+    pages = (ROOT / "docs/data.md").read_text("utf-8")
+    shown = [block for block in re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL) if ".pointer.yaml" in block]
+    assert len(shown) == 3
+    for text in shown:
+        (place / "data.pointer.yaml").write_text(text, "utf-8")
+        read_pointer(place / "data.pointer.yaml")
 
 
 def test_a_pointer_that_is_not_there_is_told_like_any_other_file(place):
