@@ -1,5 +1,6 @@
 """A download over https is whole and from one file, however often it is cut, stopped or the file replaced."""
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -169,6 +170,24 @@ def test_a_server_that_never_goes_on_is_given_up_though_bytes_come(place):
         with pytest.raises(Problem, match="after 196608 bytes"):
             bring(place, f"{server.address}/rows.jsonl")
         assert len(server.asked) == web.ATTEMPTS
+
+
+def test_a_second_fetch_of_the_same_address_waits_for_the_first(place, capfd):
+    with serving(cut_at()) as server:
+        address = f"{server.address}/rows.jsonl"
+        bring(place, address)
+        lock = next((place / "work/fetch").glob("*.lock"))
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            second = threading.Thread(target=bring, args=(place, address))
+            second.start()
+            while "another fetch brings this very file" not in capfd.readouterr().out:
+                assert second.is_alive()
+                threading.Event().wait(0.01)
+            assert len(server.asked) == 1
+            fcntl.flock(held, fcntl.LOCK_UN)
+            second.join()
+        assert len(server.asked) == 2
 
 
 def test_a_page_that_asks_for_a_login_is_no_file(place):
