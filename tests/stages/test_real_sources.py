@@ -1,9 +1,12 @@
 """Rows written by none of us go through, and the ledger adds up to the last one (issue 3, acceptance 6)."""
 
 import gzip
+import re
+import subprocess
+import sys
 
 import pytest
-from source_tables import REAL, run_clean, run_split, write_recipe
+from source_tables import REAL, ROOT, run_clean, run_split, write_recipe
 
 # file -> columns of its inputs, its response, rows: read, kept, duplicates, quarantined
 SOURCES = {
@@ -42,3 +45,17 @@ def test_there_are_five_real_sources():
     assert sum((REAL / name).is_file() for name in SOURCES) == 5
     with gzip.open(REAL / "products_ports/mports.jsonl.gz") as file:
         assert sum(1 for _ in file) == 9404
+
+
+def test_the_table_in_the_documentation_says_the_same():
+    pages = (ROOT / "docs/data.md").read_text("utf-8")
+    shown = {}
+    for name, *numbers in re.findall(r"^\| `(\S+)` \| open \|" + r" ([\d,]+) \|" * 4, pages, re.MULTILINE):
+        shown[name] = [int(number.replace(",", "")) for number in numbers]
+    assert shown == {name: ledger for name, (_, _, *ledger) in SOURCES.items()}
+
+
+def test_the_command_of_the_table_says_when_the_data_is_not_here(tmp_path):
+    words = [sys.executable, str(ROOT / "bench/shared_data.py"), "--data", str(tmp_path / "nowhere")]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "is not here" in done.stdout
