@@ -11,7 +11,7 @@ import polars as pl
 
 from stages.lib import files
 from stages.lib.data_docs import page
-from stages.lib.expectations import Expectations, Outcome, check, facts_of, ledger_of
+from stages.lib.expectations import Expectations, Outcome, check, facts_of, ledger_of, with_languages
 from stages.plumbing import console
 from stages.plumbing.params import Sections
 from stages.plumbing.problem import Problem
@@ -28,6 +28,8 @@ def main(clean: Path, ledger: Path, validation: Path, data_docs: Path, gate: Pat
     cleaned = files.read_json(ledger)
     rows = pl.scan_parquet(clean)
     facts = facts_of(rows, cleaned["columns"][2:])
+    if params.expectations.languages:
+        facts = with_languages(facts, rows)
     outcomes, results = check(
         params.expectations, facts, ledger_of(cleaned), rows.head(1000).collect(), cleaned["columns"]
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from stages.lib.languages import SHORTEST, Languages, guesses
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
@@ -19,6 +20,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 # Offending rows that a report names; the count of all of them is there too.
 NAMED_ROWS = 20
+# Responses, at most, whose language is asked; the share found in 20,000 is sure to 0.007.
+LANGUAGE_ROWS = 20_000
 # What the rules should have left nowhere: HTML entities, tags, the replacement character (R51 measures the same).
 DIRT = r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,31});|</?(?:p|br|div|span|b|i|li|ul|ol|a|td|tr|table)\b[^<>]*>|\x{fffd}"
 
@@ -47,6 +50,8 @@ class Expectations(Section):
     max_share_dirty: Share
     min_share_distinct_responses: Share
     response_chars: list[Quantile]
+    languages: Languages | None
+    min_share_in_languages: Share
     distinct: dict[str, Distinct]
 
     @model_validator(mode="after")
@@ -76,6 +81,18 @@ def facts_of(clean: pl.LazyFrame, fields: list[str]) -> pl.DataFrame:
         *(pl.col(name).hash().reinterpret(signed=True).alias(f"{name} identity") for name in fields),
         pl.col("response").str.contains(DIRT).cast(pl.Int8).alias("response dirt"),
     ).collect(engine="streaming")
+
+
+def with_languages(facts: pl.DataFrame, clean: pl.LazyFrame) -> pl.DataFrame:
+    """The facts, and `response language`: a code, or null for short responses and for rows that are not asked.
+
+    Of more than LANGUAGE_ROWS rows those with the lowest hash of their row_id are asked.
+    """
+    long = facts.filter(pl.col("response chars") >= SHORTEST)
+    asked = long.sort(pl.col("row_id").hash(seed=0), "row_id").head(LANGUAGE_ROWS).select("row_id").lazy()
+    texts = clean.select("row_id", "response").join(asked, on="row_id", how="semi").collect(engine="streaming")
+    found = texts.select("row_id", guesses(texts["response"])["language"].alias("response language"))
+    return facts.join(found, on="row_id", how="left", maintain_order="left")
 
 
 def ledger_of(report: dict[str, Any]) -> pl.DataFrame:
@@ -114,6 +131,10 @@ def _suites(section: Expectations, columns: list[str]) -> dict[str, dict[str, "E
         }
         rows["response_chars"] = gxe.ExpectColumnQuantileValuesToBeBetween(
             column="response chars", quantile_ranges=ranges, allow_relative_error=False
+        )
+    if section.languages:
+        rows["response_language"] = gxe.ExpectColumnValuesToBeInSet(
+            column="response language", value_set=section.languages, mostly=section.min_share_in_languages
         )
     for name, wanted in section.distinct.items():
         if name not in fields:
@@ -167,16 +188,39 @@ def _outcome(result: Any, frame: Any) -> Outcome:
     config, found = result.expectation_config, result.result
     observed = found.get("observed_value")
     if observed is None and "unexpected_count" in found:
-        observed = f"{found['unexpected_count']} of {found['element_count']} rows offend"
+        asked = found["element_count"] - found.get("missing_count", 0)
+        observed = f"{found['unexpected_count']} of {asked} rows offend"
         if len(frame) == 1:
             observed = float(frame[config.kwargs["column"]].iloc[0])
     if result.exception_info and result.exception_info.get("raised_exception"):
         observed = result.exception_info["exception_message"]
     places = found.get("unexpected_index_list") or []
     rows = sorted(int(place["row_id"]) for place in places if isinstance(place, dict) and "row_id" in place)
+    if not result.success and not rows:
+        rows = _telling(config, found.get("observed_value"), frame)
     settings = {key: value for key, value in config.kwargs.items() if key != "batch_id"}
     wanted = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
     return Outcome(config.meta["name"], bool(result.success), _short(observed), wanted, rows[:NAMED_ROWS])
+
+
+def _beyond(value: float, least: float | None, most: float | None) -> bool:
+    return (least is not None and value < least) or (most is not None and value > most)
+
+
+def _telling(config: Any, observed: Any, frame: Any) -> list[int]:
+    """Rows that show why a whole column does not do: the longest ones, the shortest, the most repeated."""
+    column = frame[config.kwargs["column"]] if "column" in config.kwargs else None
+    if config.type == "expect_column_quantile_values_to_be_between":
+        values = zip(observed["values"], config.kwargs["quantile_ranges"]["value_ranges"], strict=True)
+        short = next(
+            least is not None and value < least for value, (least, most) in values if _beyond(value, least, most)
+        )
+        order = column.sort_values(ascending=short, kind="stable").index
+        return [int(row) for row in frame["row_id"].loc[order[:NAMED_ROWS]]]
+    if config.type == "expect_column_proportion_of_unique_values_to_be_between" and len(column):
+        often = column.value_counts(sort=False)
+        return [int(row) for row in frame["row_id"][column == often.idxmax()]]
+    return []
 
 
 def _short(value: object) -> str:

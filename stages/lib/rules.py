@@ -5,6 +5,7 @@ from typing import Annotated, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from stages.lib.languages import Languages, surely_other
 from stages.lib.texts import Characters, put_right, text_rules
 from stages.plumbing.section import Section
 
@@ -36,6 +37,8 @@ class Clean(Section):
     max_input_chars: Chars | None
     min_response_chars: Chars
     max_response_chars: Chars | None
+    languages: Languages | None
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | None
 
     @model_validator(mode="after")
     def _limits_leave_room(self) -> Self:
@@ -54,6 +57,7 @@ STUBS = (
     "no description available", "not available", "nenhum", "nenhuma", "sem descrição", "sem descricao", "sem texto",
     "a definir", "não disponível", "nao disponivel", "não informado", "nao informado", "descrição não disponível",
 )  # fmt: skip
+OTHER_LANGUAGE = "other_language"
 _LONGEST_STUB_BYTES = max(len(stub.encode()) for stub in STUBS)
 
 
@@ -112,6 +116,11 @@ def sorted_out(rows: pl.DataFrame, inputs: list[str], section: Clean) -> tuple[p
     asked = reasons(inputs, section)
     first = pl.coalesce([pl.when(holds.fill_null(value=False)).then(pl.lit(reason)) for reason, holds in asked.items()])
     judged = rows.with_columns(first.alias("reason"))
+    if section.languages:  # asked last, and only of what is left: it is the slowest
+        left = judged.filter(pl.col("reason").is_null())
+        other = left.filter(surely_other(left["response"], section.languages))["row_id"].implode()
+        told = pl.when(pl.col("row_id").is_in(other)).then(pl.lit(OTHER_LANGUAGE)).otherwise("reason")
+        judged = judged.with_columns(told.alias("reason"))
     if judged["reason"].null_count() == rows.height:
         return rows, judged.clear()
     return judged.filter(pl.col("reason").is_null()).drop("reason"), judged.filter(pl.col("reason").is_not_null())

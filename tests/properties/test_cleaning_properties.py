@@ -18,6 +18,8 @@ SECTION = Clean(
     max_input_chars=20,
     min_response_chars=3,
     max_response_chars=30,
+    languages=None,
+    near_duplicates=None,
 )
 SOURCE = Source(
     path="rows.jsonl",

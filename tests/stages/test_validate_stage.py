@@ -87,3 +87,63 @@ def test_the_data_docs_load_nothing_and_run_nothing(cleaned):
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", page)
     assert page.count("<h2>") == 3
     assert "Success" in page or "Succeeded" in page
+
+
+def test_a_failure_about_the_whole_column_names_the_rows_that_show_why(cleaned):
+    path = cleaned / "data/clean.parquet"
+    rows = pl.read_parquet(path)
+    long = pl.when(pl.col("row_id") == 9).then(pl.lit("muito " * 99)).otherwise("response")
+    again = pl.when(pl.col("row_id").is_in([3, 5, 8])).then(pl.lit("Sempre o mesmo texto.")).otherwise(long)
+    rows.with_columns(again.alias("response")).write_parquet(path)
+    write_recipe(
+        cleaned,
+        expectations__response_chars=[{"quantile": 1.0, "min": None, "max": 500}],
+        expectations__min_share_distinct_responses=1.0,
+    )
+    with pytest.raises(Problem, match="rows 3, 5, 8"):
+        run_validate(cleaned)
+    found = outcomes(cleaned)
+    assert found["responses_differ"]["rows"] == [3, 5, 8]
+    assert found["response_chars"]["rows"][0] == 9
+    write_recipe(cleaned, expectations__response_chars=[{"quantile": 0.5, "min": 100, "max": None}])
+    with pytest.raises(Problem, match="rows 3, 5, 8, 1"):
+        run_validate(cleaned)
+
+
+def test_responses_in_another_language_are_named_and_short_ones_are_not_asked(cleaned):
+    path = cleaned / "data/clean.parquet"
+    rows = pl.read_parquet(path)
+    english = pl.lit("This cup is made of glass and holds a quarter of a litre of water.")
+    texts = pl.when(pl.col("row_id").is_in([4, 60])).then(english).otherwise("response")
+    short = pl.when(pl.col("row_id") <= 2).then(pl.lit("Very short")).otherwise(texts)
+    longer = (
+        pl.when(pl.col("row_id") > 150)
+        .then(pl.concat_str("response", pl.lit(" Ele é feito de madeira.")))
+        .otherwise(short)
+    )
+    rows.with_columns(longer.alias("response")).write_parquet(path)
+    write_recipe(cleaned, expectations__languages=["pt"], expectations__min_share_in_languages=0.99)
+    with pytest.raises(Problem, match="expectation response_language"):
+        run_validate(cleaned)
+    assert outcomes(cleaned)["response_language"] == {
+        "name": "response_language",
+        "ok": False,
+        "observed": "2 of 52 rows offend",
+        "wanted": "column response language, mostly 0.99, value_set ['pt']",
+        "rows": [4, 60],
+    }
+    write_recipe(cleaned, expectations__languages=["pt", "en"], expectations__min_share_in_languages=1.0)
+    run_validate(cleaned)
+
+
+def test_of_very_many_rows_the_language_of_some_is_asked_the_same_ones_each_time(monkeypatch):
+    from stages.lib import expectations
+
+    monkeypatch.setattr(expectations, "LANGUAGE_ROWS", 30)
+    texts = [f"O produto número {n} é feito de madeira e tem {n} partes." for n in range(100)]
+    clean = pl.DataFrame({"row_id": range(1, 101), "response": texts}).lazy()
+    facts = expectations.facts_of(clean, ["response"])
+    found = expectations.with_languages(facts, clean)
+    assert found["row_id"].equals(facts["row_id"])
+    assert found["response language"].count() == 30
+    assert found.equals(expectations.with_languages(facts, clean))
