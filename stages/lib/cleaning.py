@@ -10,7 +10,8 @@ import polars as pl
 
 from stages.lib.contract import clean_rows, hold
 from stages.lib.duplicates import Seen
-from stages.lib.ledger import DUPLICATE, Ledger
+from stages.lib.ledger import DUPLICATE, NEAR_DUPLICATE, Ledger
+from stages.lib.near_rows import find_similar
 from stages.lib.quarantine import QUARANTINE
 from stages.lib.readers import Block, read
 from stages.lib.rules import Clean, put_right_rows, sorted_out
@@ -38,6 +39,8 @@ class Cleaning:
         Blocks are put right in threads (polars works outside Python's lock) and written in another one; everything that
         depends on order, duplicates above all, happens in order.
         """
+        if self.section.near_duplicates:
+            self._find_similar(path, kept.with_suffix(".all"), set_aside.with_suffix(".all"))
         clean = {"row_id": pl.Int64, "line": pl.Int64, **dict.fromkeys(self.fields, pl.String)}
         with (
             growing(kept, clean) as keep,
@@ -63,6 +66,13 @@ class Cleaning:
             do = "look at the reasons; clean.rules and the length limits in clean are what decides"
             raise Problem(str(path), told, "at least one", do)
 
+    def _find_similar(self, path: Path, kept: Path, set_aside: Path) -> None:
+        """Clean once without the rule, to see all the rows that it compares; gives their places, not their records."""
+        Cleaning(self.source, self.section.model_copy(update={"near_duplicates": None})).run(path, kept, set_aside)
+        self.ledger.similar = find_similar(kept, self.fields, self.section.near_duplicates)
+        kept.unlink()
+        set_aside.unlink()
+
     def block(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows of one block to keep and to set aside (QUARANTINE), both by row_id; enters them in the ledger."""
         return self._entered(block, *self._judged(block))
@@ -81,8 +91,15 @@ class Cleaning:
             first = self._seen.first(rows.select(self.fields), rows["row_id"])
             again = first != rows["row_id"]
             if again.any():
+                if self.ledger.similar:  # a duplicate of a near-duplicate: say who stands for both
+                    first = first.replace(*self.ledger.similar.rows)
                 copies = rows.with_columns(first, reason=pl.lit(DUPLICATE)).filter(again)
                 out, rows = pl.concat([out, copies.select(out.columns)]), rows.filter(~again)
+        if self.ledger.similar:
+            near = rows.join(self.ledger.similar.rows, on="row_id", maintain_order="left")
+            near = near.with_columns(reason=pl.lit(NEAR_DUPLICATE))
+            rows = rows.join(near, on="row_id", how="anti", maintain_order="left")
+            out = pl.concat([out, near.select(out.columns)])
         out = out.with_columns(pl.Series("raw", block.raw(out), pl.String)).select(list(QUARANTINE))
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")
@@ -94,6 +111,8 @@ class Cleaning:
         ledger = self.ledger
         for fact in ("read", "kept", "duplicates", "quarantined"):
             console.say(fact, getattr(ledger, fact), "rows")
+        if ledger.similar:
+            console.say("near-duplicates", ledger.near_duplicates, f"rows; up to {ledger.similar.largest} alike")
         report = ledger.report()
         console.say("set aside because", _counted(report["reasons"]) or "nothing was")
         console.say("changed by", _counted(report["changed"]))

@@ -1,11 +1,18 @@
-"""The ledger of cleaning: read = kept + duplicates + quarantined, whatever the source holds."""
+"""The ledger of cleaning: read = kept + duplicates + quarantined, whatever the source holds.
+
+Near-duplicates, when they are left out, are some of the duplicates; how many is told beside them.
+"""
 
 from collections import Counter
 from typing import Any
 
 import polars as pl
 
-DUPLICATE = "duplicate"
+from stages.lib.near_rows import Similar
+
+DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
+# Reasons that are counted apart from the quarantine: these rows are good, and said already.
+APART = (DUPLICATE, NEAR_DUPLICATE)
 
 
 class Ledger:
@@ -14,6 +21,7 @@ class Ledger:
     def __init__(self, fields: list[str]) -> None:
         self.fields = fields
         self.read = self.kept = 0
+        self.similar: Similar | None = None
         self.reasons: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         self._chars: Counter[str] = Counter()
@@ -31,7 +39,11 @@ class Ledger:
 
     @property
     def duplicates(self) -> int:
-        return self.reasons[DUPLICATE]
+        return self.reasons[DUPLICATE] + self.near_duplicates
+
+    @property
+    def near_duplicates(self) -> int:
+        return self.reasons[NEAR_DUPLICATE]
 
     @property
     def quarantined(self) -> int:
@@ -43,8 +55,13 @@ class Ledger:
             "read": self.read,
             "kept": self.kept,
             "duplicates": self.duplicates,
+            "near_duplicates": {
+                "rows": self.near_duplicates,
+                "largest": self.similar.largest if self.similar else 0,
+                "not_compared": self.similar.not_compared if self.similar else 0,
+            },
             "quarantined": self.quarantined,
-            "reasons": {reason: n for reason, n in sorted(self.reasons.items()) if n and reason != DUPLICATE},
+            "reasons": {name: n for name, n in sorted(self.reasons.items()) if n and name not in APART},
             "changed": dict(sorted(self.changed.items())),
             "distinct": {name: pl.concat(parts).n_unique() if parts else 0 for name, parts in self._hashes.items()},
             "mean_chars": {name: round(self._chars[name] / max(self.kept, 1), 6) for name in self.fields},

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-# offset: of the record's first byte in the unpacked UTF-8 text, where the format has one. row_kept: for a duplicate,
-# the row that stands for it.
+# offset: of the record's first byte in the unpacked UTF-8 text, where the format has one. row_kept: for a
+# duplicate and a near-duplicate, the row that stands for it.
 QUARANTINE = {
     "row_id": pl.Int64,
     "line": pl.Int64,

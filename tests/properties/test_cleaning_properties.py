@@ -117,8 +117,55 @@ def test_read_is_kept_and_duplicates_and_quarantined_whatever_the_file_holds(tmp
         kept, aside = kept + good.height, aside + bad.height
         places += [*good["line"], *bad["line"]]
     report = cleaning.ledger.report()
+    assert report["near_duplicates"] == {"rows": 0, "largest": 0, "not_compared": 0}
     full = [number for number, line in enumerate([sure, *lines], 1) if line.strip()]
     assert sorted(places) == full
     assert report["read"] == len(full) == kept + aside
     assert report["read"] == report["kept"] + report["duplicates"] + report["quarantined"]
     assert report["quarantined"] == sum(report["reasons"].values())
+
+
+# Sentences of three languages and two that are nearly the same, so that every rule finds something to do.
+SAID = st.sampled_from(
+    [
+        "Uma caneca azul de louça com alça, boa para o café da manhã e para o chá.",
+        "Uma caneca azul de louça com alça, boa para o café da manhã e para o leite.",
+        "A blue china mug with a wide handle, good for coffee in the morning and tea.",
+        "<b>Uma caneca azul</b> de lou&ccedil;a com alça, boa para o café da manhã e para o chá.",
+        "N/A",
+        "curto",
+    ]
+)
+FULL = SECTION.model_copy(update={"max_response_chars": 90, "languages": ["pt"], "near_duplicates": 0.7})
+
+
+@given(st.lists(st.tuples(st.sampled_from(["caneca", "xícara", "x"]), st.one_of(SAID, TEXTS)), max_size=25))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_ledger_adds_up_with_every_rule_and_cleaning_the_clean_rows_changes_nothing(tmp_path, rows):
+    sure = ("mesa", "Uma mesa de madeira clara com quatro cadeiras iguais para a cozinha.")
+    lines = [json.dumps({"title": title, "content": text}) for title, text in [sure, *rows]]
+    first = cleaned(tmp_path / "first", lines)
+    report = first["report"]
+    assert report["read"] == len(lines) == report["kept"] + report["duplicates"] + report["quarantined"]
+    assert report["quarantined"] == sum(report["reasons"].values())
+    reasons = dict(first["aside"]["reason"].value_counts().iter_rows())
+    assert report["near_duplicates"]["rows"] == reasons.get("near_duplicate", 0)
+    assert report["duplicates"] == reasons.get("duplicate", 0) + reasons.get("near_duplicate", 0)
+    standing = first["aside"].drop_nulls("row_kept")
+    assert (standing["row_kept"] < standing["row_id"]).all()
+    assert standing["row_kept"].is_in(first["kept"]["row_id"].implode()).all()
+    assert sorted([*first["kept"]["row_id"], *first["aside"]["row_id"]]) == list(range(1, len(lines) + 1))
+
+    kept = first["kept"].select("title", pl.col("response").alias("content"))
+    again = cleaned(tmp_path / "again", [json.dumps(row) for row in kept.iter_rows(named=True)])
+    assert again["report"]["kept"] == again["report"]["read"] == report["kept"]
+    assert again["kept"].select("title", "response").equals(first["kept"].select("title", "response"))
+
+
+def cleaned(folder, lines):
+    folder.mkdir(exist_ok=True)
+    (folder / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    cleaning = Cleaning(SOURCE, FULL)
+    cleaning.run(folder / "rows.jsonl", folder / "kept.parquet", folder / "aside.parquet")
+    tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("kept", "aside")}
+    return {**tables, "report": cleaning.ledger.report()}

@@ -1,0 +1,64 @@
+"""The rules that look at more than one text: languages, near-duplicates, and what the quarantine says of them."""
+
+from pathlib import Path
+
+import pytest
+from source_tables import json_lines, run_clean, write_recipe
+
+SAID = "Uma caneca azul de louça com alça larga, boa para o café da manhã e para o chá da tarde"
+OTHER = "Mesa de madeira clara com quatro cadeiras iguais, para a cozinha ou para a varanda da casa."
+
+
+def row(content: str, title: str = "caneca") -> dict[str, str]:
+    return {"title": title, "content": content}
+
+
+def quarantined(got) -> list[tuple]:
+    return list(got.quarantine.select("row_id", "reason", "row_kept").iter_rows())
+
+
+@pytest.fixture
+def clean(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(rows, **changes):
+        write_recipe(tmp_path, **changes)
+        (tmp_path / "rows.jsonl").write_bytes(json_lines(rows))
+        return run_clean(tmp_path, Path("rows.jsonl"))
+
+    return run
+
+
+def test_the_first_of_near_duplicates_is_kept_and_the_others_are_counted_as_duplicates(clean):
+    rows = [row(f"{SAID}."), row(OTHER), row(f"{SAID} também."), row(f"<b>{SAID}</b> também."), row(OTHER)]
+    got = clean(rows, clean__near_duplicates=0.8)
+    assert got.rows["row_id"].to_list() == [1, 2]
+    # Row 4 equals row 3, which is not kept: row 1 stands for both.
+    assert quarantined(got) == [(3, "near_duplicate", 1), (4, "duplicate", 1), (5, "duplicate", 2)]
+    assert [got.report[name] for name in ("read", "kept", "duplicates", "quarantined")] == [5, 2, 3, 0]
+    assert got.report["near_duplicates"] == {"rows": 1, "largest": 2, "not_compared": 0}
+    assert got.report["changed"]["tags"] == 1  # counted once, though the rows are read twice
+    assert '"<b>Uma caneca' in got.quarantine["raw"][1]
+
+
+def test_without_the_rule_near_duplicates_stay(clean):
+    got = clean([row(f"{SAID}."), row(f"{SAID} também.")])
+    assert got.rows.height == 2
+    assert got.report["near_duplicates"]["rows"] == 0
+
+
+def test_near_duplicates_are_found_across_the_blocks_of_a_long_source(clean, monkeypatch):
+    from stages.lib import json_lines as reader
+
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1000, raising=False)
+    rows = [row(f"{OTHER} Peça número {n} de {n * 7}, lote {n * n}, cor {n % 13}.", f"mesa {n}") for n in range(300)]
+    got = clean([row(f"{SAID}."), *rows, row(f"{SAID} também.")], clean__near_duplicates=0.9)
+    assert quarantined(got) == [(302, "near_duplicate", 1)]
+
+
+def test_a_response_in_another_language_is_set_aside(clean):
+    english = "A blue china mug with a wide handle, good for coffee in the morning and for tea."
+    got = clean([row(SAID), row(english), row("Blue mug")], clean__languages=["pt"])
+    assert quarantined(got) == [(2, "other_language", None)]
+    assert got.report["reasons"] == {"other_language": 1}
+    assert clean([row(SAID), row(english)], clean__languages=["pt", "en"]).rows.height == 2
