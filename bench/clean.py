@@ -117,7 +117,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "-m",
         "stages.clean",
         str(folder / "raw"),
-        *(str(folder / name) for name in ("c.parquet", "q.parquet", "r.json")),
+        *(str(folder / name) for name in ("c.parquet", "q.parquet", "r.json", "e.html")),
     ]
     for name, code in SIDES.items():
         (folder / f"side_{name}.py").write_text(code, "utf-8")

@@ -1,11 +1,13 @@
-"""Clean: keep the raw rows that make good examples, and count why the others were left out.
+r"""Clean: keep the raw rows that make good examples, and count why the others were left out.
 
-python -m stages.clean data/raw data/clean.parquet data/quarantine.parquet reports/clean.json
+    python -m stages.clean data/raw data/clean.parquet data/quarantine.parquet \
+        reports/clean.json reports/cleaning.html
 """
 
 from pathlib import Path
 
 from stages.lib import files
+from stages.lib.changes import page
 from stages.lib.cleaning import Cleaning
 from stages.lib.rules import Clean
 from stages.lib.source import Source, the_source_in
@@ -18,13 +20,16 @@ class Params(Sections):
     source: Source
 
 
-def main(raw: Path, clean: Path, quarantine: Path, report: Path) -> None:
+def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path) -> None:
     params = Params.read()
     source = the_source_in(raw)
     cleaning = Cleaning(params.source, params.clean)
     with files.whole(clean) as kept, files.whole(quarantine) as set_aside:
         cleaning.run(source, kept, set_aside)
-    files.write_json(report, cleaning.ledger.report())
+    told = cleaning.ledger.report()
+    with files.whole(examples) as begun:
+        begun.write_text(page(cleaning.examples, told), "utf-8")
+    files.write_json(report, told)
     cleaning.tell()
 
 

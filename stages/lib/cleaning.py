@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from stages.lib.changes import Examples
 from stages.lib.contract import clean_rows, hold
 from stages.lib.duplicates import Seen
 from stages.lib.ledger import DUPLICATE, NEAR_DUPLICATE, Ledger
@@ -31,6 +32,7 @@ class Cleaning:
         self.section = section
         self.fields = list(source.columns.fields)
         self.ledger = Ledger(self.fields)
+        self.examples = Examples(self.fields, section)
         self._seen = Seen()
 
     def run(self, path: Path, kept: Path, set_aside: Path) -> None:
@@ -65,6 +67,7 @@ class Cleaning:
             told = f"0 of {self.ledger.read} rows fit to keep ({counts})"
             do = "look at the reasons; clean.rules and the length limits in clean are what decides"
             raise Problem(str(path), told, "at least one", do)
+        self.examples.finish(kept)
 
     def _find_similar(self, path: Path, kept: Path, set_aside: Path) -> None:
         """Clean once without the rule, to see all the rows that it compares; gives their places, not their records."""
@@ -86,6 +89,7 @@ class Cleaning:
         self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, int]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What needs the blocks before: duplicates, and the ledger."""
+        texts = pl.concat([rows.select("row_id", *self.fields), out.select("row_id", *self.fields)])
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
         if self.section.rules.duplicates and rows.height:
             first = self._seen.first(rows.select(self.fields), rows["row_id"])
@@ -104,6 +108,7 @@ class Cleaning:
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")
         self.ledger.add(kept, bad, changed)
+        self.examples.look(block.rows.select("row_id", *self.fields), texts, bad, changed)
         return kept, bad
 
     def tell(self) -> None:

@@ -6,7 +6,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from stages.lib.languages import Languages, surely_other
-from stages.lib.texts import Characters, put_right, text_rules
+from stages.lib.texts import Characters, Rule, put_right, text_rules
 from stages.plumbing.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -61,10 +61,15 @@ OTHER_LANGUAGE = "other_language"
 _LONGEST_STUB_BYTES = max(len(stub.encode()) for stub in STUBS)
 
 
+def rules_of(section: Clean) -> dict[str, Rule]:
+    """The text rules that are switched on, in their order."""
+    on = section.rules.model_dump()
+    return {name: rule for name, rule in text_rules(section.characters).items() if on[name]}
+
+
 def put_right_rows(rows: pl.DataFrame, fields: list[str], section: Clean) -> tuple[pl.DataFrame, dict[str, int]]:
     """Apply the text rules to every field; also count the rows that each rule changed."""
-    on = section.rules.model_dump()
-    rules = {name: rule for name, rule in text_rules(section.characters).items() if on[name]}
+    rules = rules_of(section)
     found: dict[str, list[pl.Series]] = {name: [] for name in rules}
     for name in fields:
         texts, changed = put_right(rows[name], rules)

@@ -44,7 +44,7 @@ def run_clean(folder: Path, source: Path) -> SimpleNamespace:
     """Fetch and clean in the current folder, which is `folder`."""
     fetch.main(source, folder / "data/raw", folder / "reports/source.json")
     paths = (folder / "data/clean.parquet", folder / "data/quarantine.parquet", folder / "reports/clean.json")
-    clean.main(folder / "data/raw", *paths)
+    clean.main(folder / "data/raw", *paths, folder / "reports/cleaning.html")
     return SimpleNamespace(
         rows=pl.read_parquet(paths[0]), quarantine=pl.read_parquet(paths[1]), report=json.loads(paths[2].read_text())
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from source_tables import json_lines, run_clean, write_recipe
 
+from stages.lib import readers
+
 SAID = "Uma caneca azul de louça com alça larga, boa para o café da manhã e para o chá da tarde"
 OTHER = "Mesa de madeira clara com quatro cadeiras iguais, para a cozinha ou para a varanda da casa."
 
@@ -47,12 +49,15 @@ def test_without_the_rule_near_duplicates_stay(clean):
     assert got.report["near_duplicates"]["rows"] == 0
 
 
-def test_near_duplicates_are_found_across_the_blocks_of_a_long_source(clean, monkeypatch):
-    from stages.lib import json_lines as reader
-
-    monkeypatch.setattr(reader, "BLOCK_BYTES", 1000, raising=False)
-    rows = [row(f"{OTHER} Peça número {n} de {n * 7}, lote {n * n}, cor {n % 13}.", f"mesa {n}") for n in range(300)]
-    got = clean([row(f"{SAID}."), *rows, row(f"{SAID} também.")], clean__near_duplicates=0.9)
+def test_near_duplicates_are_found_across_the_blocks_of_a_long_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(readers, "ROWS_PER_BLOCK", 40)
+    write_recipe(tmp_path, clean__near_duplicates=0.9)
+    parts = [f"mesa {n},{OTHER.replace(',', '')} Lote {n * n} peça {n * 7} de {n}" for n in range(300)]
+    said = SAID.replace(",", "")
+    lines = ["title,content", f"caneca,{said}", *parts, f"caneca,{said} também"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), "utf-8")
+    got = run_clean(tmp_path, Path("rows.csv"))
     assert quarantined(got) == [(302, "near_duplicate", 1)]
 
 

@@ -1,0 +1,252 @@
+"""Examples of what cleaning did: texts before and after each rule, and rows of each reason that were left out.
+
+They cost nearly nothing, however long the source is: they are taken from the first blocks in which a rule changed
+something, and only texts that were changed are looked at again, one rule at a time.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+from unicodedata import category
+
+import polars as pl
+
+from stages.lib.ledger import NEAR_DUPLICATE
+from stages.lib.rules import Clean, rules_of
+from stages.lib.texts import ROUNDS, put_right
+
+# Examples for each rule and each reason.
+EXAMPLES = 5
+# Blocks that are looked at, and changed texts of each of their fields, at most: some 30 ms a block.
+LOOKS = 10
+TEXTS_LOOKED_AT = 5_000
+# Characters shown: unchanged ones around a change, changed ones, and those of a record that was set aside.
+AROUND, SHOWN, RECORD = 60, 300, 600
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of characters, ready to be shown, and whether the other text lacks it."""
+
+    text: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """One text before and after a rule, cut to where they differ."""
+
+    row_id: int
+    field: str
+    before: list[Piece]
+    after: list[Piece]
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A row that was left out: its beginning as it was read, or how it differs from the row that stands for it."""
+
+    row_id: int
+    line: int
+    row_kept: int | None
+    raw: str
+    change: Change | None = None
+
+
+class Examples:
+    """Collects the examples while blocks come by, in order."""
+
+    def __init__(self, fields: list[str], section: Clean) -> None:
+        self.changes: dict[str, list[Change]] = defaultdict(list)
+        self.asides: dict[str, list[Aside]] = defaultdict(list)
+        self._rules = rules_of(section)
+        self._fields = fields
+        self._looks = 0
+        self._near: dict[int, str] = {}
+
+    def look(self, before: pl.DataFrame, after: pl.DataFrame, aside: pl.DataFrame, changed: dict[str, int]) -> None:
+        """Take what is still missing from one block.
+
+        before, after: row_id and texts, the same rows. aside: QUARANTINE. changed: rows that each rule changed.
+        """
+        for (reason,), rows in aside.group_by("reason", maintain_order=True):
+            for row in rows.head(EXAMPLES - len(self.asides[reason])).iter_rows(named=True):
+                self.asides[reason].append(
+                    Aside(row["row_id"], row["line"], row["row_kept"], _clipped(row["raw"] or "", RECORD))
+                )
+                if reason == NEAR_DUPLICATE:
+                    self._near[row["row_id"]] = _joined(after, self._fields, row["row_id"])
+        missing = {name for name, rows in changed.items() if rows and len(self.changes[name]) < EXAMPLES}
+        if not missing or self._looks == LOOKS:
+            return
+        self._looks += 1
+        found = defaultdict(list)
+        both = before.join(after, on="row_id", suffix=" after", maintain_order="left")
+        for field in self._fields:
+            differs = pl.col(field).is_not_null() & pl.col(field).ne_missing(pl.col(f"{field} after"))
+            rows = both.filter(differs).head(TEXTS_LOOKED_AT).select("row_id", field)
+            for name, changes in self._traced(rows, field).items():
+                found[name] += changes
+        for name in missing:
+            more = sorted(found[name], key=lambda change: change[0])[: EXAMPLES - len(self.changes[name])]
+            self.changes[name] += [Change(row_id, field, *shown(*texts)) for row_id, field, *texts in more]
+
+    def _traced(self, rows: pl.DataFrame, field: str) -> dict[str, list[tuple[int, str, str, str]]]:
+        """The first changes of each rule (row_id, field, text before and after), applied one at a time in rounds."""
+        found: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
+        texts = rows[field]
+        for _ in range(ROUNDS):
+            changing = False
+            for name, rule in self._rules.items():
+                after, index = put_right(texts, {name: rule})
+                where = index[name].unique().sort()
+                changing |= where.len() > 0
+                first = where.head(EXAMPLES).to_list()
+                found[name] += [(rows["row_id"][at], field, texts[at], after[at] or "") for at in first]
+                texts = after
+            if not changing:
+                break
+        return found
+
+    def finish(self, kept: Path) -> None:
+        """Lay near-duplicates beside the rows that stand for them, which `kept` holds."""
+        asides = self.asides[NEAR_DUPLICATE]
+        wanted = [aside.row_kept for aside in asides]
+        rows = pl.scan_parquet(kept).filter(pl.col("row_id").is_in(wanted)).select("row_id", *self._fields).collect()
+        self.asides[NEAR_DUPLICATE] = [
+            Aside(
+                aside.row_id,
+                aside.line,
+                aside.row_kept,
+                aside.raw,
+                Change(
+                    aside.row_id,
+                    "",
+                    *shown(self._near[aside.row_id], _joined(rows, self._fields, aside.row_kept)),
+                ),
+            )
+            for aside in asides
+        ]
+
+
+def _joined(rows: pl.DataFrame, fields: list[str], row_id: int | None) -> str:
+    """The texts of one row, one after the other."""
+    found = rows.filter(pl.col("row_id") == row_id).select(fields).row(0)
+    return " | ".join(text or "" for text in found)
+
+
+def shown(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, from a little before their first difference to a little after the last one."""
+    ahead = _shared(before, after)
+    behind = min(_shared(before[::-1], after[::-1]), min(len(before), len(after)) - ahead)
+    start = _boundary(before, max(0, ahead - AROUND))
+    sides = []
+    for text in (before, after):
+        middle = text[start : len(text) - behind]
+        cut = len(middle) > AROUND + SHOWN
+        end = middle[: AROUND + SHOWN] if cut else middle + text[len(text) - behind :][:AROUND]
+        sides.append((end, "…" * (cut or behind > AROUND)))
+    (one, one_more), (other, other_more) = sides
+    first, second = _compared(one, other)
+    opening = [Piece("…", differs=False)] * (start > 0)
+    return (
+        [*opening, *first, *([Piece(one_more, differs=False)] if one_more else [])],
+        [*opening, *second, *([Piece(other_more, differs=False)] if other_more else [])],
+    )
+
+
+def _shared(one: str, other: str) -> int:
+    """Characters with which both texts begin."""
+    least = min(len(one), len(other))
+    return next((place for place in range(least) if one[place] != other[place]), least)
+
+
+def _boundary(text: str, place: int) -> int:
+    """The beginning of the word at `place`, so that no word is cut; in a text without spaces the place itself."""
+    space = text.rfind(" ", max(0, place - AROUND), place)
+    return space + 1 if place else 0
+
+
+def _compared(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
+    """Words, and single other characters, that are in both in the same order, and those that are not."""
+    mine, theirs = (re.findall(r"\w+|\W", text) for text in (one, other))
+    sides: tuple[list[Piece], list[Piece]] = ([], [])
+    for tag, *places in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        for side, words, begin, end in ((0, mine, *places[:2]), (1, theirs, *places[2:])):
+            if end > begin:
+                sides[side].append(Piece(visible("".join(words[begin:end]), marked=tag != "equal"), tag != "equal"))
+    return sides
+
+
+# What stands for white space where it is what differs.
+SPACES = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+
+
+def visible(text: str, *, marked: bool) -> str:
+    """Characters that cannot be seen as their numbers; in a marked text white space and single accents too."""
+    only_spaces = not text.strip()
+    return "".join(_seen(character, marked=marked, spaces=only_spaces) for character in text)
+
+
+def _seen(character: str, *, marked: bool, spaces: bool) -> str:
+    if marked and character in SPACES and (spaces or character != " "):
+        return SPACES[character]
+    kind = category(character)
+    hidden = kind[0] == "C" and character not in SPACES
+    if hidden or (marked and (kind[0] == "M" or (kind[0] == "Z" and character != " "))):
+        return f"⟨U+{ord(character):04X}⟩"
+    return character
+
+
+def _clipped(text: str, most: int) -> str:
+    return visible(text[:most], marked=False) + "…" * (len(text) > most)
+
+
+def page(examples: Examples, report: dict[str, Any]) -> str:
+    """The page as HTML, everything inside; `report` is the content of reports/clean.json. Equal input, equal bytes."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    place = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=place, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    changed = sorted(((name, rows) for name, rows in report["changed"].items() if rows), key=lambda one: -one[1])
+    apart = {"duplicate": report["duplicates"] - report["near_duplicates"]["rows"]}
+    apart[NEAR_DUPLICATE] = report["near_duplicates"]["rows"]
+    counts = {**report["reasons"], **{name: rows for name, rows in apart.items() if rows}}
+    return environment.get_template("changes.html.j2").render(
+        report=report,
+        changed=[(name, TOLD.get(name, ""), rows, examples.changes[name]) for name, rows in changed],
+        idle=[name for name, rows in sorted(report["changed"].items()) if not rows],
+        asides=[
+            (name, TOLD.get(name, ""), rows, examples.asides[name])
+            for name, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        ],
+    )
+
+
+# What each rule changes, and why a row of each reason is left out.
+TOLD = {
+    "encoding": "Mojibake, text that was read in the wrong encoding, is put right.",
+    "entities": "HTML entities become the characters that they stand for.",
+    "tags": "HTML tags, comments, scripts and styles are removed.",
+    "control": "Control characters and invisible ones are removed.",
+    "unicode": "Letters and accents become one character each (Unicode NFC).",
+    "characters": "Characters that clean.characters does not want are removed.",
+    "white_space": "Runs of white space become one space; both ends are trimmed.",
+    "empty_input": "An input is empty.",
+    "empty_response": "The response is empty.",
+    "stub": "The response says nothing.",
+    "same_as_input": "The response equals one of its inputs.",
+    "short_input": "An input has fewer characters than clean.min_input_chars.",
+    "long_input": "An input has more characters than clean.max_input_chars.",
+    "short_response": "The response has fewer characters than clean.min_response_chars.",
+    "long_response": "The response has more characters than clean.max_response_chars.",
+    "other_language": "The response is surely in none of clean.languages.",
+    "duplicate": "Another row has the same inputs and response after cleaning.",
+    "near_duplicate": "Another row says nearly the same (clean.near_duplicates).",
+}

@@ -1,0 +1,135 @@
+"""The page of examples shows what each rule did and why rows were left out, and nothing in a row can act in it."""
+
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from source_tables import json_lines, run_clean, write_recipe
+
+from stages.lib import changes
+from stages.lib.changes import Examples, Piece, shown, visible
+
+SAID = "Uma caneca de louça, boa para o café da manhã e o chá da tarde, número"
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Cleans rows (title, content) and gives the page as text."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(rows, **changed):
+        write_recipe(tmp_path, **changed)
+        (tmp_path / "rows.jsonl").write_bytes(json_lines([{"title": t, "content": c} for t, c in rows]))
+        run_clean(tmp_path, Path("rows.jsonl"))
+        return (tmp_path / "reports/cleaning.html").read_text("utf-8")
+
+    return run
+
+
+def rule(page: str, name: str) -> str:
+    return page.split(f'id="{name}"')[1].split('class="rule"', maxsplit=1)[0]
+
+
+def test_each_rule_shows_what_went_and_what_came(made):
+    page = made([("caneca", f"{SAID} 1."), ("lou&ccedil;a", "<b>Um copo</b> com  alÃ§a.")])
+    assert "lou<del>" not in page  # a word is marked whole
+    assert "<del>lou&amp;ccedil;a</del></p><p><ins>louça</ins>" in rule(page, "entities")
+    assert "<del>&lt;b&gt;</del>Um copo<del>&lt;/b&gt;</del> com" in rule(page, "tags")
+    assert "<del>alÃ§a</del>" in rule(page, "encoding")
+    assert "<ins>alça</ins>" in rule(page, "encoding")
+    assert "com <del>␣</del>alça" in rule(page, "white_space")
+    assert "row 2, title" in rule(page, "entities")
+    assert "1 row changed" in rule(page, "tags")
+    assert "These rules found nothing to change: characters, control, unicode." in page
+
+
+def test_what_is_seen_only_after_another_rule_is_shown_too(made):
+    page = made([("caneca", f"&amp;lt;b&amp;gt;{SAID}&amp;lt;/b&amp;gt;")])
+    assert "<del>&lt;b&gt;</del>Uma caneca" in rule(page, "tags")
+
+
+def test_rows_that_were_left_out_stand_under_their_reason(made):
+    page = made(
+        [("caneca", f"{SAID} 1."), ("caneca", "N/A"), ("caneca", f" {SAID} 1."), ("caneca", f"{SAID} 1, nova.")],
+        clean__near_duplicates=0.7,
+    )
+    assert "line 2" in rule(page, "stub")
+    assert "&#34;content&#34;: &#34;N/A&#34;" in rule(page, "stub")
+    assert "row 3; kept: row 1" in rule(page, "duplicate")
+    assert "row 4; kept: row 1" in rule(page, "near_duplicate")
+    assert "<del>, nova</del>." in rule(page, "near_duplicate")
+
+
+def test_nothing_in_a_row_can_act_in_the_page(made):
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    page = made([("caneca", f"{SAID} 1."), (f"&lt;{evil}", f"{SAID} {evil} \x00 &quot;"), ("x", f"{evil}")])
+    assert "&lt;script&gt;alert(1)" in page
+    assert not re.search(r"<(script|img|link|iframe)\b|https?://|url\(|\x00", page)
+    assert "default-src 'none'" in page
+
+
+def test_the_same_rows_give_the_same_bytes_and_few_examples_however_many_rows(made):
+    rows = [(f"caneca {n}", f"<p>{SAID} {n}</p>") for n in range(3000)] + [("caneca", "N/A")] * 50
+    page = made(rows)
+    assert page == made(rows)
+    assert rule(page, "tags").count("<article") == 5
+    assert [f"row {n}, response" in page for n in (1, 5, 6)] == [True, True, False]
+    assert "3,000 rows changed" in page
+    assert rule(page, "stub").count("<article") == 5
+    assert len(page) < 40_000
+
+
+def test_blocks_are_looked_at_only_while_something_is_missing_and_not_for_ever(monkeypatch):
+    section = changes.Clean.model_validate(
+        {
+            "rules": dict.fromkeys(changes.Clean.model_fields["rules"].annotation.model_fields, True),
+            "characters": "default",
+            "min_input_chars": 0,
+            "max_input_chars": None,
+            "min_response_chars": 0,
+            "max_response_chars": None,
+            "languages": None,
+            "near_duplicates": None,
+        }
+    )
+    examples = Examples(["response"], section)
+    traced = []
+    monkeypatch.setattr(examples, "_traced", lambda rows, _: traced.append(rows.height) or {})
+    before = pl.DataFrame({"row_id": [1, 2], "response": ["a<br>b", "ab"]})
+    after = pl.DataFrame({"row_id": [2, 1], "response": ["ab", "a b"]})
+    aside = pl.DataFrame(schema={"reason": pl.String})
+    examples.look(before, after, aside, {"tags": 0})
+    assert traced == []
+    for _ in range(20):
+        examples.look(before, after, aside, {"tags": 1})
+    assert traced == [1] * changes.LOOKS  # only the text that changed, and only so often
+
+
+def test_a_long_text_is_cut_to_where_it_changed():
+    long = "palavra " * 500
+    before, after = shown(f"{long}caf&eacute; {long}", f"{long}café {long}")
+    assert before == [
+        Piece("…", differs=False),
+        Piece(f"{'palavra ' * 8}", differs=False),
+        Piece("caf&eacute;", differs=True),
+        Piece(f" {'palavra ' * 7}pal", differs=False),
+        Piece("…", differs=False),
+    ]
+    assert [piece.text for piece in after if piece.differs] == ["café"]
+
+
+@pytest.mark.parametrize("texts", [("", "a"), ("a", ""), ("aaa", "aa"), ("aba", "a"), ("x" * 5000, "y" * 5000)])
+def test_the_pieces_of_short_texts_make_up_the_texts(texts):
+    for text, pieces in zip(texts, shown(*texts), strict=True):
+        told = "".join(piece.text for piece in pieces)
+        assert told == text or (told.endswith("…") and len(told) < 500)
+        assert any(piece.differs for side in shown(*texts) for piece in side)
+
+
+def test_what_cannot_be_seen_is_shown_by_its_number():
+    assert visible("a\u200bb\x00 \ufeff", marked=False) == "a⟨U+200B⟩b⟨U+0000⟩ ⟨U+FEFF⟩"
+    assert visible("cafe\u0301", marked=True) == "cafe⟨U+0301⟩"
+    assert visible("cafe\u0301", marked=False) == "cafe\u0301"
+    assert visible(" \n\t", marked=True) == "␣⏎⇥"
+    assert visible("um copo", marked=True) == "um copo"
