@@ -1,12 +1,14 @@
 r"""Split: deal the rows to train, validation and test so that no group and no near-duplicate straddles.
 
     python -m stages.split data/shards \
-        data/split/train.parquet data/split/validation.parquet data/split/test.parquet reports/split.json
+        data/split/train.parquet data/split/validation.parquet data/split/test.parquet \
+        data/split/copies.parquet reports/split.json
 """
 
 from pathlib import Path
 
 from stages.lib import files
+from stages.lib.augmentation import Augmentation, write_copies
 from stages.lib.dealing import Dealt, deal, write
 from stages.lib.shards import listed_in
 from stages.lib.sides import SIDES, Split
@@ -17,10 +19,11 @@ from stages.plumbing.run import run
 
 
 class Params(Sections):
+    augmentation: Augmentation
     split: Split
 
 
-def main(shards: Path, train: Path, validation: Path, test: Path, report: Path) -> None:
+def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, report: Path) -> None:
     params = Params.read()
     parts = listed_in(shards, params.split.shards)
     dealt = deal(parts, params.split)
@@ -31,7 +34,10 @@ def main(shards: Path, train: Path, validation: Path, test: Path, report: Path) 
     console.say("leaking pairs", dealt.report["leakage"]["pairs"])
     _accepted(dealt, params.split)
     write(parts, dealt, dict(zip(SIDES, (train, validation, test), strict=True)))
-    files.write_json(report, dealt.report)
+    made = write_copies(train, copies, params.augmentation)
+    if params.augmentation.copies:
+        console.say("copies of training rows", made["rows"], "rows")
+    files.write_json(report, dealt.report | {"copies": made})
 
 
 def _accepted(dealt: Dealt, section: Split) -> None:

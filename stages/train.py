@@ -1,7 +1,7 @@
 """Train: fit the adapter on the training rows, keeping the state that does best on the validation rows.
 
 python -m stages.train models/base data/split/train.parquet data/split/validation.parquet
-    models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
+    data/split/copies.parquet models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from stages.lib.files import whole, write_json
 from stages.lib.fitting import Rows, fit
 from stages.lib.lora import Lora, save
 from stages.lib.models import Model
-from stages.lib.predictions import read_rows
+from stages.lib.predictions import read_copies, read_rows
 from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
@@ -33,12 +33,12 @@ class Params(Sections):
 
 
 def main(
-    base: Path, train: Path, validation: Path, adapter: Path, summary: Path, curves: Path, run_facts: Path
+    base: Path, train: Path, validation: Path, copies: Path, adapter: Path, summary: Path, curves: Path, run_facts: Path
 ) -> None:
     params = Params.read()
-    rows = Rows(read_rows(train), read_rows(validation))
+    rows = Rows(read_rows(train), read_rows(validation), read_copies(copies))
     make_deterministic(params.train.seed, params.model.threads)
-    told = ingredients(params.model_dump(mode="json"), [train, validation], base)
+    told = ingredients(params.model_dump(mode="json"), [train, validation, copies], base)
     with logged("train"), workplace(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
         with whole(adapter) as begun:

@@ -1,7 +1,7 @@
 """Fitting the adapter: from rows and a base model to the best adapter, its curves and the facts of the run."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,10 +44,16 @@ class Choices(Protocol):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the two sides that training sees."""
+    """The rows of the two sides that training sees, and the altered copies of the first."""
 
     train: list[dict[str, Any]]
     validation: list[dict[str, Any]]
+    copies: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def learnt(self) -> list[dict[str, Any]]:
+        """All that is learnt from, row by row, each followed by its copies."""
+        return sorted([*self.train, *self.copies], key=lambda row: (row["row_id"], row.get("copy", 0)))
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     """Fit an adapter onto the model in `base`; the state of the work lies in `folder` and is resumed from there."""
     train, family = choices.train, choices.model.family
     tokenizer = load_tokenizer(base, family)
-    encoded = encode(rows.train, choices.prompt, tokenizer)
+    encoded = encode(rows.learnt, choices.prompt, tokenizer)
     capped = rows.validation[: train.evaluation.rows]
     watched = encode(capped, choices.prompt, tokenizer)
     net, expected = adapted(base, choices)
@@ -81,7 +87,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
 
     best = Best(folder, train.early_stopping.metric)
     stop = keeper(length.log_every)
-    tokens_per_step = batches["tokens_per_row"] * len(rows.train) / sequences * length.effective_batch
+    tokens_per_step = batches["tokens_per_row"] * len(encoded.prompts) / sequences * length.effective_batch
     trainer.add_callback(watcher(best, length.steps, tokens_per_step))
     trainer.add_callback(stop)
     runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
@@ -141,7 +147,9 @@ def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choice
     train = choices.train
     say("device", device_name(choices.model))
     say("rows", f"{len(rows.train):,} to train on, {len(rows.validation):,} to validate on")
-    if sequences != len(rows.train):
+    if rows.copies:
+        say("copies", f"{len(rows.copies):,} altered copies of them, to train on too")
+    if sequences != len(rows.train) + len(rows.copies):
         say("packed into", sequences, "sequences")
     say("trained weights", f"{trained:,} of {total:,} ({trained / total:.1%})")
     say("effective batch", f"{length.effective_batch} ({train.batch_size} × {train.accumulation} accumulated)")

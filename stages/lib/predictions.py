@@ -19,6 +19,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def read_copies(path: Path) -> list[dict[str, Any]]:
+    """The altered copies of training rows; usually there are none."""
+    import polars as pl
+
+    return pl.read_parquet(path).to_dicts()
+
+
 def predict(
     net: Any, tokenizer: Any, rows: list[dict[str, Any]], prompt: Prompt, generation: Generation
 ) -> "pl.DataFrame":  # noqa: F821 - polars is imported below

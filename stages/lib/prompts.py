@@ -1,6 +1,6 @@
 """Prompts: how a row becomes what the model reads and what it should write, as text and as token ids."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Any
 
@@ -66,6 +66,12 @@ class Prompt(Section):
 def chosen(prompt: Prompt) -> Template:
     """The template that the section names."""
     return Template(prompt.text or "") if prompt.template == "custom" else TEMPLATES[prompt.template]
+
+
+def template_of(row: dict[str, Any], template: Template) -> Template:
+    """The template of a row: for a copy that is asked in other words (augmentation.paraphrases) with that text."""
+    paraphrase = row.get("paraphrase")
+    return replace(template, text=paraphrase) if paraphrase else template
 
 
 def fields_of(template: Template) -> list[str]:
@@ -147,11 +153,13 @@ def encode(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any) -> Encode
     that is too long is cut and ended.
     """
     template = chosen(prompt)
-    texts = [render(template, row, tokenizer) for row in rows]
+    texts = [render(template_of(row, template), row, tokenizer) for row in rows]
     prompts = _prompt_ids(texts, template, tokenizer)
     long = [index for index, ids in enumerate(prompts) if len(ids) > prompt.max_prompt_tokens]
     for index in long:
-        texts[index], prompts[index] = _shortened(rows[index], template, prompt.max_prompt_tokens, tokenizer)
+        texts[index], prompts[index] = _shortened(
+            rows[index], template_of(rows[index], template), prompt.max_prompt_tokens, tokenizer
+        )
     whole = tokenizer([row["response"] for row in rows], add_special_tokens=False)["input_ids"]
     room = prompt.max_response_tokens - 1
     responses = [[*ids[:room], tokenizer.eos_token_id] for ids in whole]

@@ -20,6 +20,7 @@ def run_report(fitted: Fitted, rows: Rows) -> dict[str, Any]:
         "data": {
             "total": len(responses),
             "train": len(rows.train),
+            "copies": len(rows.copies),
             "validation": len(rows.validation),
             "distinct": {name: len({row[name] for row in rows.train + rows.validation}) for name in names},
             "mean_response_chars": round(sum(responses) / len(responses), 1),

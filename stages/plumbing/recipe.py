@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from stages.lib.augmentation import Augmentation
 from stages.lib.expectations import Expectations
 from stages.lib.gate import Gate
 from stages.lib.generation import Generation
@@ -11,7 +12,7 @@ from stages.lib.lora import Lora
 from stages.lib.merging import Merge
 from stages.lib.metrics import Metrics
 from stages.lib.models import Model
-from stages.lib.prompts import Prompt, chosen, fields_of
+from stages.lib.prompts import Prompt, Template, chosen, fields_of
 from stages.lib.quantization import Quantization
 from stages.lib.report import Report
 from stages.lib.rules import Clean
@@ -31,6 +32,7 @@ class Recipe(BaseModel):
     expectations: Expectations
     shard: Shard
     split: Split
+    augmentation: Augmentation
     prompt: Prompt
     model: Model
     quantization: Quantization
@@ -77,6 +79,10 @@ class Recipe(BaseModel):
             "split.stratify": [self.split.stratify],
             "split.group": self.split.group or [],
             "metrics.group": self.metrics.group or [],
+            "augmentation.fields": self.augmentation.fields or [],
+            "augmentation.paraphrases": [
+                name for text in self.augmentation.paraphrases for name in fields_of(Template(text))
+            ],
             "expectations.distinct": [name for name in self.expectations.distinct if name != "response"],
         }
         for where, names in named.items():

@@ -21,6 +21,7 @@ BY_SECTION = {
     "expectations": (["validate"], ["shard", "split", *ON_BASELINE]),
     "shard": (["shard"], ["split", *ON_BASELINE]),
     "split": (["split"], ON_BASELINE),
+    "augmentation": (["split"], ON_BASELINE),
     "prompt": (["baseline", "train", "predict", "merge"], ["eval"]),
     "model": (["base", "baseline", "train", "predict", "merge"], ["eval"]),
     "quantization": (["baseline", "train", "predict", "merge"], ["eval"]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.lib.prompts import TEMPLATES, Prompt, encode, fields_of, render
+from stages.lib.prompts import TEMPLATES, Prompt, Template, encode, fields_of, render, template_of
 from stages.plumbing.problem import Problem
 from tests.lib.tiny import tokenizer
 
@@ -88,3 +88,16 @@ def test_a_scratch_tokenizer_reads_and_writes_back_any_text(family, text):
     tok = tokenizer(family)
     ids = tok(text, add_special_tokens=False)["input_ids"]
     assert tok.decode(ids).strip() == text
+
+
+def test_a_copy_is_asked_with_its_paraphrase_and_other_rows_with_the_template():
+    own = Template("Descreva: {title}", system="Sê breve.", chat=True)
+    assert template_of({"title": "copo"}, own) is own
+    assert template_of({"title": "copo", "paraphrase": None}, own) is own
+    asked = template_of({"title": "copo", "paraphrase": "Fale de {title}."}, own)
+    assert asked == Template("Fale de {title}.", system="Sê breve.", chat=True)
+    rows = [ROW, {**ROW, "copy": 1, "paraphrase": "Fale de {title}."}]
+    assert encode(rows, prompt(), tokenizer("seq2seq")).texts == [
+        "Descreva o produto: Panela Wok",
+        "Fale de Panela Wok.",
+    ]

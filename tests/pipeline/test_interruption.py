@@ -17,7 +17,8 @@ LONG = {"train": {"max_steps": 120, "evaluation": {"every": 30}, "save_steps": 5
 LATE = 30  # some 22 steps are an epoch
 COMMAND = [
     "python", "-m", "stages.train", "models/base", "data/split/train.parquet", "data/split/validation.parquet",
-    "models/adapter", "reports/train/summary.json", "reports/train/curves.tsv", "reports/train/run.json",
+    "data/split/copies.parquet", "models/adapter", "reports/train/summary.json", "reports/train/curves.tsv",
+    "reports/train/run.json",
 ]  # fmt: skip
 
 

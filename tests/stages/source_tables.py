@@ -65,7 +65,7 @@ def run_split(folder: Path) -> SimpleNamespace:
     gate = folder / "reports/validation_gate.json"
     gate.write_text('{"passed": true}')
     shard.main(folder / "data/clean.parquet", gate, folder / "data/shards")
-    names = ("train", "validation", "test")
+    names = ("train", "validation", "test", "copies")
     paths = [folder / f"data/split/{name}.parquet" for name in names]
     split.main(folder / "data/shards", *paths, folder / "reports/split.json")
     tables = {name: pl.read_parquet(path) for name, path in zip(names, paths, strict=True)}

@@ -165,3 +165,35 @@ def test_folds_partition_the_rows(method, tmp_path, monkeypatch):
         if method == "exact":
             assert got.report["rows"] == {"train": 150, "validation": 10, "test": 40}
     assert sorted(seen) == list(range(1, 201))
+
+
+COPIED = {
+    "augmentation__copies": 2,
+    "augmentation__methods.no_accents": 1.0,
+    "augmentation__paraphrases": ["Fale de {title}."],
+}
+
+
+def test_copies_are_of_training_rows_alone_and_change_no_side(tmp_path, monkeypatch):
+    rows = varied(300)
+    prepared(tmp_path, monkeypatch, rows)
+    plain = run_split(tmp_path)
+    assert plain.copies.height == 0
+    assert plain.report["copies"]["rows"] == 0
+    write_recipe(tmp_path, **COPIED)
+    got = run_split(tmp_path)
+    for side in ("train", "validation", "test"):
+        assert getattr(got, side).equals(getattr(plain, side))
+    assert got.report | {"copies": 0} == plain.report | {"copies": 0}
+    assert got.report["copies"]["rows"] == got.copies.height == got.train.height
+    assert got.report["copies"]["same"] == got.train.height  # the second copy of each row would be the first again
+    assert got.copies["row_id"].to_list() == got.train["row_id"].to_list()
+    assert got.copies.columns == ["row_id", "copy", "line", "title", "response", "paraphrase"]
+    assert run_split(tmp_path).copies.equals(got.copies)
+
+
+def test_a_paraphrase_of_unknown_fields_is_refused(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(50))
+    write_recipe(tmp_path, **COPIED | {"augmentation__paraphrases": ["Fale de {brand}."]})
+    with pytest.raises(Problem, match=r"in augmentation\.paraphrases, not brand"):
+        run_split(tmp_path)
