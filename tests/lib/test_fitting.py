@@ -21,6 +21,7 @@ ROWS = [
     {"row_id": n, "line": n, "title": TEXTS[n % 6][:20], "response": (TEXTS[n % 6] * 2)[: LENGTHS[n % 8]]}
     for n in range(16)
 ]
+ALL = Rows(ROWS, ROWS[:2])
 
 
 def recipe(family: str, **sections: dict) -> dict:
@@ -32,7 +33,7 @@ def recipe(family: str, **sections: dict) -> dict:
     return params
 
 
-def one_step(folder: Path, family: str, **train: Any) -> dict[str, torch.Tensor]:
+def one_step(folder: Path, family: str, rows: Rows = ALL, **train: Any) -> dict[str, torch.Tensor]:
     """The adapter after one plain gradient step on all rows."""
     base = folder / "base"
     if not base.exists():
@@ -43,10 +44,10 @@ def one_step(folder: Path, family: str, **train: Any) -> dict[str, torch.Tensor]
         "schedule": "constant", "evaluation": {"every": 1, "rows": 2, "batch_size": 2}, "group_by_length": False,
     }  # fmt: skip
     choices = Params.model_validate(recipe(family, train=settings | train))
-    work = folder / "-".join(map(str, train.values()))
+    work = folder / "-".join(map(str, [len(rows.copies), *train.values()]))
     work.mkdir()
     torch.manual_seed(0)
-    fitted = fit(base, Rows(ROWS, ROWS[:2]), work, choices)
+    fitted = fit(base, rows, work, choices)
     return {name: weight.detach() for name, weight in fitted.net.named_parameters() if "lora_B" in name}
 
 
@@ -93,3 +94,12 @@ def test_choices_that_no_library_joins_are_refused_before_anything_runs(family, 
     with pytest.raises(Problem) as error:
         check(Recipe, params, Path("params.yaml"))
     assert says in error.value.wanted
+
+
+def test_copies_are_learnt_after_their_rows_as_rows_are(tmp_path):
+    copies = [{**row, "row_id": row["row_id"] - 1, "copy": 1, "paraphrase": None} for row in ROWS[1::2]]
+    rows = Rows(ROWS[::2], ROWS[:2], copies)
+    assert [(row["row_id"], row.get("copy")) for row in rows.learnt][:4] == [(0, None), (0, 1), (2, None), (2, 1)]
+    parted = one_step(tmp_path, "seq2seq", rows, batch_size=16)
+    together = one_step(tmp_path, "seq2seq", batch_size=16)
+    assert all(torch.equal(weight, together[name]) for name, weight in parted.items())
