@@ -1,12 +1,13 @@
 """Examples of what cleaning did: texts before and after each rule, and rows of each reason that were left out.
 
-They cost nearly nothing, however long the source is: they are taken from the first blocks in which a rule changed
-something, and only texts that were changed are looked at again, one rule at a time.
+They cost nearly nothing, however long the source is: the first rows that a rule changed are looked at again, one rule
+at a time, and no others.
 """
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,6 @@ from stages.lib.texts import ROUNDS, put_right
 
 # Examples for each rule and each reason.
 EXAMPLES = 5
-# Blocks that are looked at, and changed texts of each of their fields, at most: some 30 ms a block.
-LOOKS = 10
-TEXTS_LOOKED_AT = 5_000
 # Characters shown: unchanged ones around a change, changed ones, and those of a record that was set aside.
 AROUND, SHOWN, RECORD = 60, 300, 600
 
@@ -64,78 +62,61 @@ class Examples:
         self.asides: dict[str, list[Aside]] = defaultdict(list)
         self._rules = rules_of(section)
         self._fields = fields
-        self._looks = 0
         self._near: dict[int, str] = {}
 
-    def look(self, before: pl.DataFrame, after: pl.DataFrame, aside: pl.DataFrame, changed: dict[str, int]) -> None:
+    def look(self, rows: pl.DataFrame, aside: pl.DataFrame, changed: dict[str, pl.Series]) -> None:
         """Take what is still missing from one block.
 
-        before, after: row_id and texts, the same rows. aside: QUARANTINE. changed: rows that each rule changed.
+        rows: as they were read. aside: QUARANTINE. changed: the places in `rows` that each rule changed.
         """
-        for (reason,), rows in aside.group_by("reason", maintain_order=True):
-            for row in rows.head(EXAMPLES - len(self.asides[reason])).iter_rows(named=True):
-                self.asides[reason].append(
-                    Aside(row["row_id"], row["line"], row["row_kept"], _clipped(row["raw"] or "", RECORD))
-                )
-                if reason == NEAR_DUPLICATE:
-                    self._near[row["row_id"]] = _joined(after, self._fields, row["row_id"])
-        missing = {name for name, rows in changed.items() if rows and len(self.changes[name]) < EXAMPLES}
-        if not missing or self._looks == LOOKS:
+        for (reason,), some in aside.group_by("reason", maintain_order=True):
+            for row in some.head(EXAMPLES - len(self.asides[reason])).iter_rows(named=True):
+                raw = _clipped(row["raw"] or "", RECORD)
+                self.asides[reason].append(Aside(row["row_id"], row["line"], row["row_kept"], raw))
+        missing = {name: EXAMPLES - len(self.changes[name]) for name in changed}
+        places = [where.bottom_k(missing[name]) for name, where in changed.items() if missing[name]]
+        first = pl.concat([pl.Series([], dtype=pl.UInt32), *places]).unique().sort()
+        if not first.len():
             return
-        self._looks += 1
-        found = defaultdict(list)
-        both = before.join(after, on="row_id", suffix=" after", maintain_order="left")
-        for field in self._fields:
-            differs = pl.col(field).is_not_null() & pl.col(field).ne_missing(pl.col(f"{field} after"))
-            rows = both.filter(differs).head(TEXTS_LOOKED_AT).select("row_id", field)
-            for name, changes in self._traced(rows, field).items():
-                found[name] += changes
-        for name in missing:
-            more = sorted(found[name], key=lambda change: change[0])[: EXAMPLES - len(self.changes[name])]
-            self.changes[name] += [Change(row_id, field, *shown(*texts)) for row_id, field, *texts in more]
+        found = [change for field in self._fields for change in self._traced(rows[first][["row_id", field]])]
+        for name, row_id, field, *texts in sorted(found, key=lambda change: change[1]):
+            if len(self.changes[name]) < EXAMPLES:
+                self.changes[name].append(Change(row_id, field, *shown(*texts)))
 
-    def _traced(self, rows: pl.DataFrame, field: str) -> dict[str, list[tuple[int, str, str, str]]]:
-        """The first changes of each rule (row_id, field, text before and after), applied one at a time in rounds."""
-        found: dict[str, list[tuple[int, str, str, str]]] = defaultdict(list)
-        texts = rows[field]
+    def _traced(self, rows: pl.DataFrame) -> Iterator[tuple[str, int, str, str, str]]:
+        """What each rule does (its name, row_id, field, text before and after), applied one at a time in rounds."""
+        rows = rows.drop_nulls()
+        texts = rows.to_series(1)
         for _ in range(ROUNDS):
             changing = False
             for name, rule in self._rules.items():
                 after, index = put_right(texts, {name: rule})
-                where = index[name].unique().sort()
-                changing |= where.len() > 0
-                first = where.head(EXAMPLES).to_list()
-                found[name] += [(rows["row_id"][at], field, texts[at], after[at] or "") for at in first]
+                for place in index[name].unique().sort():
+                    yield name, rows["row_id"][place], texts.name, texts[place], after[place] or ""
+                    changing = True
                 texts = after
             if not changing:
-                break
-        return found
+                return
+
+    def near(self, rows: pl.DataFrame) -> None:
+        """Keep the texts of near-duplicates, row_id and fields, until the rows that stand for them are known."""
+        for row in rows.head(EXAMPLES - len(self._near)).select("row_id", *self._fields).iter_rows():
+            self._near[row[0]] = _joined(row[1:])
 
     def finish(self, kept: Path) -> None:
         """Lay near-duplicates beside the rows that stand for them, which `kept` holds."""
         asides = self.asides[NEAR_DUPLICATE]
         wanted = [aside.row_kept for aside in asides]
         rows = pl.scan_parquet(kept).filter(pl.col("row_id").is_in(wanted)).select("row_id", *self._fields).collect()
+        texts = {row[0]: _joined(row[1:]) for row in rows.iter_rows()}
         self.asides[NEAR_DUPLICATE] = [
-            Aside(
-                aside.row_id,
-                aside.line,
-                aside.row_kept,
-                aside.raw,
-                Change(
-                    aside.row_id,
-                    "",
-                    *shown(self._near[aside.row_id], _joined(rows, self._fields, aside.row_kept)),
-                ),
-            )
+            replace(aside, change=Change(aside.row_id, "", *shown(self._near[aside.row_id], texts[aside.row_kept])))
             for aside in asides
         ]
 
 
-def _joined(rows: pl.DataFrame, fields: list[str], row_id: int | None) -> str:
-    """The texts of one row, one after the other."""
-    found = rows.filter(pl.col("row_id") == row_id).select(fields).row(0)
-    return " | ".join(text or "" for text in found)
+def _joined(texts: Iterable[str]) -> str:
+    return " | ".join(texts)
 
 
 def shown(before: str, after: str) -> tuple[list[Piece], list[Piece]]:

@@ -21,7 +21,7 @@ from stages.lib.tables import growing
 from stages.plumbing import console
 from stages.plumbing.problem import Problem
 
-Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]
+Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, pl.Series]]
 
 
 class Cleaning:
@@ -81,15 +81,14 @@ class Cleaning:
         return self._entered(block, *self._judged(block))
 
     def _judged(self, block: Block) -> Judged:
-        """What needs no other block: the rows put right, those to set aside, and the rows that each rule changed."""
+        """What needs no other block: the rows put right, those to set aside, and where each rule changed one."""
         rows, changed = put_right_rows(block.rows, self.fields, self.section)
         return *sorted_out(rows, self.fields[:-1], self.section), changed
 
     def _entered(
-        self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, int]
+        self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, pl.Series]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What needs the blocks before: duplicates, and the ledger."""
-        texts = pl.concat([rows.select("row_id", *self.fields), out.select("row_id", *self.fields)])
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
         if self.section.rules.duplicates and rows.height:
             first = self._seen.first(rows.select(self.fields), rows["row_id"])
@@ -102,13 +101,14 @@ class Cleaning:
         if self.ledger.similar:
             near = rows.join(self.ledger.similar.rows, on="row_id", maintain_order="left")
             near = near.with_columns(reason=pl.lit(NEAR_DUPLICATE))
+            self.examples.near(near)
             rows = rows.join(near, on="row_id", how="anti", maintain_order="left")
             out = pl.concat([out, near.select(out.columns)])
         out = out.with_columns(pl.Series("raw", block.raw(out), pl.String)).select(list(QUARANTINE))
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")
-        self.ledger.add(kept, bad, changed)
-        self.examples.look(block.rows.select("row_id", *self.fields), texts, bad, changed)
+        self.ledger.add(kept, bad, {rule: places.len() for rule, places in changed.items()})
+        self.examples.look(block.rows, bad, changed)
         return kept, bad
 
     def tell(self) -> None:

@@ -67,8 +67,8 @@ def rules_of(section: Clean) -> dict[str, Rule]:
     return {name: rule for name, rule in text_rules(section.characters).items() if on[name]}
 
 
-def put_right_rows(rows: pl.DataFrame, fields: list[str], section: Clean) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Apply the text rules to every field; also count the rows that each rule changed."""
+def put_right_rows(rows: pl.DataFrame, fields: list[str], section: Clean) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """Apply the text rules to every field; also give the places (u32, unordered) of the rows that each one changed."""
     rules = rules_of(section)
     found: dict[str, list[pl.Series]] = {name: [] for name in rules}
     for name in fields:
@@ -76,7 +76,7 @@ def put_right_rows(rows: pl.DataFrame, fields: list[str], section: Clean) -> tup
         rows = rows.with_columns(texts)
         for rule, index in changed.items():
             found[rule].append(index)
-    return rows, {rule: pl.concat(indices).n_unique() for rule, indices in found.items()}
+    return rows, {rule: pl.concat(indices).unique() for rule, indices in found.items()}
 
 
 def reasons(inputs: list[str], section: Clean) -> dict[str, pl.Expr]:

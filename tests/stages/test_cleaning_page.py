@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from source_tables import json_lines, run_clean, write_recipe
 
-from stages.lib import changes
+from stages.lib import readers
 from stages.lib.changes import Examples, Piece, shown, visible
 
 SAID = "Uma caneca de louça, boa para o café da manhã e o chá da tarde, número"
@@ -18,10 +18,12 @@ def made(tmp_path, monkeypatch):
     """Cleans rows (title, content) and gives the page as text."""
     monkeypatch.chdir(tmp_path)
 
-    def run(rows, **changed):
+    def run(rows, *, as_csv=False, **changed):
         write_recipe(tmp_path, **changed)
-        (tmp_path / "rows.jsonl").write_bytes(json_lines([{"title": t, "content": c} for t, c in rows]))
-        run_clean(tmp_path, Path("rows.jsonl"))
+        table = [{"title": title, "content": content} for title, content in rows]
+        name = Path("rows.csv" if as_csv else "rows.jsonl")
+        name.write_bytes(pl.DataFrame(table).write_csv().encode() if as_csv else json_lines(table))
+        run_clean(tmp_path, name)
         return (tmp_path / "reports/cleaning.html").read_text("utf-8")
 
     return run
@@ -80,30 +82,21 @@ def test_the_same_rows_give_the_same_bytes_and_few_examples_however_many_rows(ma
     assert len(page) < 40_000
 
 
-def test_blocks_are_looked_at_only_while_something_is_missing_and_not_for_ever(monkeypatch):
-    section = changes.Clean.model_validate(
-        {
-            "rules": dict.fromkeys(changes.Clean.model_fields["rules"].annotation.model_fields, True),
-            "characters": "default",
-            "min_input_chars": 0,
-            "max_input_chars": None,
-            "min_response_chars": 0,
-            "max_response_chars": None,
-            "languages": None,
-            "near_duplicates": None,
-        }
-    )
-    examples = Examples(["response"], section)
+def test_rows_are_looked_at_only_while_examples_are_missing(made, monkeypatch):
     traced = []
-    monkeypatch.setattr(examples, "_traced", lambda rows, _: traced.append(rows.height) or {})
-    before = pl.DataFrame({"row_id": [1, 2], "response": ["a<br>b", "ab"]})
-    after = pl.DataFrame({"row_id": [2, 1], "response": ["ab", "a b"]})
-    aside = pl.DataFrame(schema={"reason": pl.String})
-    examples.look(before, after, aside, {"tags": 0})
-    assert traced == []
-    for _ in range(20):
-        examples.look(before, after, aside, {"tags": 1})
-    assert traced == [1] * changes.LOOKS  # only the text that changed, and only so often
+    real = Examples._traced
+
+    def watched(self, rows):
+        traced.append(rows["row_id"].to_list())
+        return real(self, rows)
+
+    monkeypatch.setattr(Examples, "_traced", watched)
+    monkeypatch.setattr(readers, "ROWS_PER_BLOCK", 10)
+    rows = [("caneca", f"<p>{SAID} {n}</p>") for n in range(100)]
+    rows[55] = ("caneca", f"{SAID} &amp; 55")
+    page = made(rows, as_csv=True)
+    assert traced == [[1, 2, 3, 4, 5]] * 2 + [[56]] * 2  # once for each field
+    assert "row 56, response" in rule(page, "entities")
 
 
 def test_a_long_text_is_cut_to_where_it_changed():
