@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from source_tables import json_lines, run_clean, write_recipe
+from source_tables import ROOT, json_lines, run_clean, run_split, write_recipe
 
 from stages.lib import readers
 
@@ -67,3 +67,29 @@ def test_a_response_in_another_language_is_set_aside(clean):
     assert quarantined(got) == [(2, "other_language", None)]
     assert got.report["reasons"] == {"other_language": 1}
     assert clean([row(SAID), row(english)], clean__languages=["pt", "en"]).rows.height == 2
+
+
+def test_the_ledger_of_the_workbook_tells_rows_cards_and_mean_length(tmp_path, monkeypatch):
+    """R2 and R3: the sample has the shape of the reference, 462 rows of 22 cards, dealt 392 + 70."""
+    monkeypatch.chdir(tmp_path)
+    inputs = {name: name for name in ("carta", "evento", "secao", "tema")}
+    write_recipe(
+        tmp_path,
+        source__columns={"inputs": inputs, "response": "texto"},
+        prompt__template="tarot",
+        split__method="exact",
+        split__stratify="carta",
+        split__group=None,
+        split__near_duplicates=None,
+        split__test=0,
+        split__validation=0.15,
+        split__evaluate_on="validation",
+    )
+    got = run_clean(tmp_path, ROOT / "data/samples/tarot.xlsx")
+    assert (got.report["read"], got.report["kept"]) == (462, 462)
+    assert got.report["distinct"]["carta"] == 22
+    assert got.report["mean_chars"]["response"] == 157.090909
+    dealt = run_split(tmp_path)
+    assert dealt.report["rows"] == {"train": 392, "validation": 70, "test": 0}
+    of_card = dealt.validation["carta"].value_counts()["count"]
+    assert (of_card.len(), of_card.min(), of_card.max()) == (22, 3, 4)
