@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stages.lib.near import Pairs, joined, near_pairs, triples
+from stages.lib.near import joined, near_pairs, triples
 from stages.plumbing.problem import Problem
 
 # Distinct word triples, summed over the rows, at most: what the search holds in some 4 GiB (docs/data.md has figures).
@@ -21,6 +21,16 @@ MOST_TRIPLES = 40_000_000
 # kept are searched again, until nothing more is found. Of n such rows each search leaves n / 200.
 SEARCHES = 10
 ROWS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pairs of places (first < second) that are similar enough, how similar; and how many pairs were not compared."""
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -54,14 +64,14 @@ def find_similar(table: Path, fields: list[str], threshold: float) -> Similar:
         pairs = _searched(table, fields, row_id[kept], threshold)
         if not len(pairs.first):
             break
-        known.append(Pairs(kept[pairs.first], kept[pairs.second], pairs.similarity, pairs.compared, pairs.skipped))
+        known.append(Found(kept[pairs.first], kept[pairs.second], pairs.similarity, pairs.skipped))
         standing = _handed_on(standing, known, lambda pairs: _compared(pairs, table, fields, row_id, threshold))
     out = np.flatnonzero(standing != np.arange(len(row_id)))
     rows = {"row_id": row_id[out], "row_kept": row_id[standing[out]]}
     return Similar(pl.DataFrame(rows, dict.fromkeys(rows, pl.Int64)), pairs.skipped)
 
 
-def _searched(table: Path, fields: list[str], row_ids: np.ndarray, threshold: float) -> Pairs:
+def _searched(table: Path, fields: list[str], row_ids: np.ndarray, threshold: float) -> Found:
     """Pairs among some rows, by their places in `row_ids` (ascending)."""
     parts, held, rows = [], 0, 0
     for texts in _texts(table, fields, row_ids):
@@ -72,7 +82,8 @@ def _searched(table: Path, fields: list[str], row_ids: np.ndarray, threshold: fl
             do = "set it to null (split.near_duplicates keeps near-duplicates on one side), or clean a smaller source"
             wanted = f"at most {MOST_TRIPLES:,}, which can be compared in memory"
             raise Problem("params.yaml, clean.near_duplicates", told, wanted, do)
-    return near_pairs(joined(parts), threshold)
+    pairs = near_pairs(joined(parts), threshold)
+    return Found(pairs.first, pairs.second, pairs.similarity, pairs.skipped)
 
 
 def _texts(table: Path, fields: list[str], row_ids: np.ndarray) -> Iterator[pl.Series]:
@@ -87,7 +98,7 @@ def _texts(table: Path, fields: list[str], row_ids: np.ndarray) -> Iterator[pl.S
             yield rows.filter(wanted).select(pl.concat_str(fields, separator="\n").alias("text"))["text"]
 
 
-def _handed_on(standing: np.ndarray, known: list[Pairs], compare: Callable[[np.ndarray], Pairs]) -> np.ndarray:
+def _handed_on(standing: np.ndarray, known: list[Found], compare: Callable[[np.ndarray], Found]) -> np.ndarray:
     """Who stands for whom by all known pairs.
 
     A row whose stand-in turned out to be like an earlier one is compared with that one; what is found joins `known`.
@@ -103,20 +114,20 @@ def _handed_on(standing: np.ndarray, known: list[Pairs], compare: Callable[[np.n
         known.append(compare(np.array(sorted(heirs))))
 
 
-def _compared(pairs: np.ndarray, table: Path, fields: list[str], row_ids: np.ndarray, threshold: float) -> Pairs:
+def _compared(pairs: np.ndarray, table: Path, fields: list[str], row_ids: np.ndarray, threshold: float) -> Found:
     """Of these pairs of places (n × 2) those that are similar enough."""
     rows = np.unique(pairs)
-    found = joined([triples(texts) for texts in _texts(table, fields, row_ids[rows])])
-    sets = np.split(found.values, found.starts[1:-1])
+    parts = [triples(texts) for texts in _texts(table, fields, row_ids[rows])]
+    sets = [some for part in parts for some in np.split(part.values, part.starts[1:-1])[: len(part.sizes)]]
     similarity = np.zeros(len(pairs))
     for place, (one, other) in enumerate(np.searchsorted(rows, pairs).tolist()):
         shared = len(np.intersect1d(sets[one], sets[other], assume_unique=True))
         similarity[place] = shared / max(len(sets[one]) + len(sets[other]) - shared, 1)
     near = similarity >= threshold - 1e-9
-    return Pairs(pairs[near, 0], pairs[near, 1], similarity[near], len(pairs), 0)
+    return Found(pairs[near, 0], pairs[near, 1], similarity[near], 0)
 
 
-def first_kept(rows: int, known: list[Pairs]) -> np.ndarray:
+def first_kept(rows: int, known: list[Found]) -> np.ndarray:
     """For each row, in order: the most similar earlier row that is kept (of equals the first), else itself."""
     first, second, similarity = (
         np.concatenate([getattr(pairs, name) for pairs in known]) for name in ("first", "second", "similarity")
