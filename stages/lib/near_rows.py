@@ -15,8 +15,8 @@ import polars as pl
 from stages.lib.near import joined, near_pairs, triples
 from stages.plumbing.problem import Problem
 
-# Distinct word triples, summed over the rows, at most: what the search holds in some 4 GiB (docs/data.md has figures).
-MOST_TRIPLES = 40_000_000
+# Distinct word triples, summed over the rows, at most: the search takes some 140 bytes for each, 3.5 GiB in all.
+MOST_TRIPLES = 25_000_000
 # A triple that very many rows share is compared among some of them only (stages/lib/near.py): then the rows that are
 # kept are searched again, until nothing more is found. Of n such rows each search leaves n / 200.
 SEARCHES = 10
