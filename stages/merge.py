@@ -6,7 +6,8 @@ python -m stages.merge models/base models/adapter data/split/test.parquet report
 
 from pathlib import Path
 
-from stages.lib.adapters import load_adapter
+from stages.lib.adapter_folder import method_of
+from stages.lib.adapters import folded, load_adapter, unfoldable
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
@@ -31,8 +32,9 @@ class Params(Sections):
 
 def main(base: Path, adapter: Path, rows: Path, gate: Path, merged: Path, report: Path) -> None:
     params = Params.read()
-    if not read_json(gate)["passed"]:
-        decline(merged, report)
+    reason = unfoldable(adapter) if read_json(gate)["passed"] else "the gate said no: see reports/comparison.json"
+    if reason:
+        decline(merged, report, reason)
         return
     make_deterministic(params.generation.seed, params.model.threads)
     facts = fold(base, adapter, rows, merged, params)
@@ -42,9 +44,8 @@ def main(base: Path, adapter: Path, rows: Path, gate: Path, merged: Path, report
     say("equal answers", f"{round(facts['equal_answers'] * facts['rows'])} of {facts['rows']} rows")
 
 
-def decline(merged: Path, report: Path) -> None:
-    """Write no weights, and why: tuning that did not help is a result, not an error."""
-    reason = "the gate said no: see reports/comparison.json"
+def decline(merged: Path, report: Path, reason: str) -> None:
+    """Write no weights, and why: tuning that did not help is a result, and so is one that no weight shows."""
     with whole(merged) as begun:
         begun.mkdir()
         (begun / "README.md").write_text(f"Nothing was merged: {reason}.\n", "utf-8")
@@ -68,14 +69,15 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
     before = look(load_adapter(net, adapter)[0], tokenizer, encoded, params.generation)
     del net  # two models are in memory at most
     net, _ = load_adapter(load_full(base, params.model, "float32"), adapter)
-    net = net.merge_and_unload(safe_merge=True)
+    net = folded(net)
     with whole(merged) as begun:
         net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun)
         tokenizer.save_pretrained(begun)
         after = look(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
         facts = parity(before, after)
         insist(facts, params.merge)
-        (begun / "README.md").write_text(card(params.model, chosen(params.prompt).text, params.merge, facts), "utf-8")
+        said = card(params.model, method_of(adapter), chosen(params.prompt).text, params.merge, facts)
+        (begun / "README.md").write_text(said, "utf-8")
     return facts
 
 

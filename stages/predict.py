@@ -6,6 +6,7 @@ python -m stages.predict models/base models/adapter data/split/test.parquet
 
 from pathlib import Path
 
+from stages.lib.adapter_folder import parts, require_base
 from stages.lib.adapters import load_adapter
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256, write_json, write_table
@@ -31,6 +32,7 @@ class Params(Sections):
 def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) -> None:
     params = Params.read()
     make_deterministic(params.generation.seed, params.model.threads)
+    require_base(adapter, base)
     tokenizer = load_tokenizer(base, params.model.family)
     table = read_rows(rows)
     first = encode(table[:ROWS], params.prompt, tokenizer)
@@ -42,7 +44,7 @@ def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) 
     say("adapter", f"active: logits move by up to {facts['max_logit_difference']}")
     say("answers it changes", f"{round(facts['changed_answers_share'] * facts['rows'])} of {facts['rows']} rows")
     write_table(predictions, predict(net, tokenizer, table, params.prompt, params.generation))
-    write_json(proof, facts | {"passed": True, "adapter_sha256": sha256(adapter / "adapter_model.safetensors")})
+    write_json(proof, facts | {"passed": True, "adapter_sha256": sha256(parts(adapter)[0])})
 
 
 if __name__ == "__main__":

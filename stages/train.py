@@ -6,10 +6,12 @@ python -m stages.train models/base data/split/train.parquet data/split/validatio
 
 from pathlib import Path
 
+from stages.lib.adapter_folder import save
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import whole, write_json
 from stages.lib.fitting import Rows, fit
-from stages.lib.lora import Lora, save
+from stages.lib.lora import Lora
+from stages.lib.methods import Adapter
 from stages.lib.models import Model
 from stages.lib.predictions import read_copies, read_rows
 from stages.lib.progress import CURVES
@@ -25,6 +27,7 @@ from stages.plumbing.run import run
 
 
 class Params(Sections):
+    adapter: Adapter
     lora: Lora
     model: Model
     prompt: Prompt

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stages.lib.files import read_json
+from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
-from stages.lib.lora import Lora, attach, expected_parameters, matched
+from stages.lib.lora import Lora
+from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
 from stages.lib.prompts import Encoded, Prompt, check_room, encode
@@ -32,6 +34,7 @@ from stages.plumbing.problem import Problem
 class Choices(Protocol):
     """The sections that decide a training."""
 
+    adapter: Adapter
     lora: Lora
     model: Model
     prompt: Prompt
@@ -75,7 +78,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     capped = rows.validation[: train.evaluation.rows]
     watched = encode(capped, choices.prompt, tokenizer)
     net, expected = adapted(base, choices)
-    check_room(net.config, choices.prompt)
+    check_room(net.config, choices.prompt, virtual_tokens(net))
     batches = batch_facts(encoded, train)
     how = greedy(choices.prompt, train.evaluation.batch_size)
     judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
@@ -104,7 +107,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
 
 
 def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
-    """The base model with a fresh adapter, ready to be trained; and how many weights LoRA's closed form gives it."""
+    """The base model ready to be trained by the chosen method; and how many weights its closed form says that is."""
     net = load_model(base, choices.model, choices.quantization)
     if choices.quantization.method != "none":
         from peft import prepare_model_for_kbit_training
@@ -112,9 +115,8 @@ def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
         net = prepare_model_for_kbit_training(
             net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
         )
-    expected = expected_parameters(matched(net, choices.lora.targets), choices.lora)
-    wrapped = attach(net, choices.lora, choices.model.family)
-    if choices.train.gradient_checkpointing:
+    wrapped, expected = attach(net, choices, base)
+    if choices.train.gradient_checkpointing and choices.adapter.method != "full":
         # Frozen embeddings give inputs without a gradient, and a checkpointed layer would then give none either.
         wrapped.enable_input_require_grads()
     return wrapped, expected
@@ -143,7 +145,8 @@ def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
 
 def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choices) -> None:
     """Say what is about to happen."""
-    trained, total = net.get_nb_trainable_parameters()
+    trained, base = counted(net)
+    total = base if choices.adapter.method == "full" else base + trained
     train = choices.train
     say("device", device_name(choices.model))
     say("rows", f"{len(rows.train):,} to train on, {len(rows.validation):,} to validate on")
@@ -237,14 +240,14 @@ def summarise(
     choices: Choices,
 ) -> dict[str, Any]:
     """The facts of `reports/train/summary.json`: the same for every run of the same commit on the same machine."""
-    trained, total = net.get_nb_trainable_parameters()
+    trained, base = counted(net)
     last_loss = [point["train_loss"] for point in points if point["train_loss"] is not None][-1]
     at_best = next(point for point in points if point["step"] == best["step"])
     return {
         "model": {
             **choices.model.model_dump(include={"family", "origin", "name"}),
-            **choices.lora.model_dump(include={"r", "alpha", "targets"}),
-            "parameters_total": total - trained,
+            **described(choices),
+            "parameters_total": base,
             "parameters_trained": trained,
         },
         "steps": {"planned": length.steps, "done": done},

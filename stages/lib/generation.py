@@ -73,6 +73,41 @@ def padded(rows: list[list[int]], pad: int, side: str) -> tuple[Any, Any]:
     return ids, mask
 
 
+def virtual_tokens(net: Any) -> int:
+    """How many learnt tokens a prompt-tuned model puts before each prompt; 0 for all others."""
+    settings = getattr(net, "active_peft_config", None)
+    return settings.num_virtual_tokens if settings is not None and settings.is_prompt_learning else 0
+
+
+def written(net: Any, tokenizer: Any, prompts: list[list[int]], options: dict[str, Any]) -> list[list[int]]:
+    """The token ids that `net` writes after each of `prompts`, which are one batch."""
+    ids, mask = padded(prompts, tokenizer.pad_token_id, tokenizer.padding_side)
+    ids, mask = ids.to(net.device), mask.to(net.device)
+    if net.config.is_encoder_decoder:
+        # An encoder-decoder gives its start token.
+        return net.generate(input_ids=ids, attention_mask=mask, **options)[:, 1:].tolist()
+    if virtual_tokens(net):
+        # PEFT puts the learnt tokens before the padding and forgets positions, so that an answer would depend on its
+        # batch: they belong after the padding.
+        embedded, mask = before_prompts(net, ids, mask)
+        return net.base_model.generate(inputs_embeds=embedded, attention_mask=mask, **options).tolist()
+    # A decoder-only model gives the prompt back, too.
+    return net.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :].tolist()
+
+
+def before_prompts(net: Any, ids: Any, mask: Any) -> tuple[Any, Any]:
+    """Embeddings of left-padded prompts with the learnt tokens right before each prompt, and their attention mask."""
+    import torch
+
+    learnt = net.get_prompt(batch_size=len(ids))
+    words = net.word_embeddings(ids)
+    rows = []
+    for row, seen, tokens in zip(words, mask, learnt.to(words.dtype), strict=True):
+        padding = len(row) - int(seen.sum())
+        rows.append(torch.cat([row[:padding], tokens, row[padding:]]))
+    return torch.stack(rows), torch.cat([mask, torch.ones_like(mask[:, :1]).expand(-1, learnt.shape[1])], dim=1)
+
+
 def answers(
     net: Any, tokenizer: Any, prompts: list[list[int]], generation: Generation, what: str | None = "generating"
 ) -> list[Answer]:
@@ -86,14 +121,9 @@ def answers(
     torch.manual_seed(generation.seed)
     with torch.inference_mode():
         for batch in batches_by_length(lengths, generation.batch_tokens):
-            ids, mask = padded([prompts[index] for index in batch], tokenizer.pad_token_id, tokenizer.padding_side)
-            out = net.generate(
-                input_ids=ids.to(net.device), attention_mask=mask.to(net.device), **generation.options(tokenizer)
-            )
-            # A decoder-only model gives the prompt back too; an encoder-decoder gives its start token.
-            start = 1 if net.config.is_encoder_decoder else ids.shape[1]
-            for index, written in zip(batch, out[:, start:].tolist(), strict=True):
-                found[index] = answer_of(written, tokenizer)
+            out = written(net, tokenizer, [prompts[index] for index in batch], generation.options(tokenizer))
+            for index, ids in zip(batch, out, strict=True):
+                found[index] = answer_of(ids, tokenizer)
             if progress:
                 progress.update(len(batch))
     if progress:
@@ -126,7 +156,7 @@ def reference_nll(
         for batch in batches_by_length(lengths, budget):
             inputs = teacher_forced([prompts[i] for i in batch], [responses[i] for i in batch], net, tokenizer)
             labels = inputs["labels"]
-            logits = net(**inputs).logits.float()
+            logits = logits_at(net, inputs).float()
             if not net.config.is_encoder_decoder:
                 logits, labels = logits[:, :-1], labels[:, 1:]
             losses = torch.nn.functional.cross_entropy(
@@ -135,6 +165,12 @@ def reference_nll(
             for index, loss in zip(batch, losses.tolist(), strict=True):
                 sums[index] = loss
     return sums
+
+
+def logits_at(net: Any, inputs: dict[str, Any]) -> Any:
+    """The logits at the labels of `inputs`: of shape (rows, labels of a row, vocabulary)."""
+    # A prompt-tuned decoder-only model gives logits at its learnt tokens, too, which come first.
+    return net(**inputs).logits[:, -inputs["labels"].shape[1] :]
 
 
 def teacher_forced(prompts: list[list[int]], responses: list[list[int]], net: Any, tokenizer: Any) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """LoRA: which adapter is fitted onto the base model (https://arxiv.org/abs/2106.09685)."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.lib.files import read_json, write_json
 from stages.lib.models import FAMILIES
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
@@ -36,21 +34,34 @@ def linear_layers(net: Any) -> dict[str, tuple[int, int]]:
     }
 
 
-def matched(net: Any, targets: list[str]) -> dict[str, tuple[int, int]]:
-    """The layers that `targets` name by their last part, or all for `all-linear`. One that names none is an error."""
+def matched(net: Any, targets: list[str], where: str = "lora.targets") -> dict[str, tuple[int, int]]:
+    """The layers that `targets` name by their last part, or all for `all-linear`. One that names none is an error.
+
+    The output head is refused: its weights are the token embeddings in many models, so that an adapter on it would not
+    merge, and it is as large as the vocabulary.
+    """
     layers = linear_layers(net)
     if targets == ["all-linear"]:
         return layers
     names = {name.rsplit(".", 1)[-1] for name in layers}
+    head = output_head(net)
     missing = sorted(set(targets) - names)
     if missing:
         raise Problem(
-            "params.yaml, lora.targets",
-            f"{', '.join(missing)}: no such layer in this model",
+            f"params.yaml, {where}",
+            f"{head}: the output head, which shares its weights with the token embeddings in many models"
+            if missing == [head]
+            else f"{', '.join(missing)}: no such layer in this model",
             f"names among {', '.join(sorted(names))}, or all-linear alone",
-            "correct lora.targets",
+            f"correct {where}",
         )
     return {name: shape for name, shape in layers.items() if name.rsplit(".", 1)[-1] in targets}
+
+
+def output_head(net: Any) -> str:
+    """The last part of the name of the layer that turns states into tokens."""
+    head = net.get_output_embeddings()
+    return next((name.rsplit(".", 1)[-1] for name, layer in net.named_modules() if layer is head), "")
 
 
 def expected_parameters(layers: dict[str, tuple[int, int]], lora: Lora) -> int:
@@ -77,35 +88,3 @@ def attach(net: Any, lora: Lora, family: str) -> Any:
             task_type=TaskType[FAMILIES[family][2]],
         ),
     )
-
-
-def save(net: Any, tokenizer: Any, folder: Path, base: Path, family: str) -> None:
-    """Write adapter, configuration, tokenizer and a word on loading them. Equal adapters give equal bytes."""
-    net.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    settings = read_json(folder / "adapter_config.json")
-    # PEFT writes sets in the order of the process's hash seed.
-    ordered = {key: sorted(value) if _is_set_of_names(value) else value for key, value in settings.items()}
-    write_json(folder / "adapter_config.json", ordered | {"base_model_name_or_path": base.as_posix()})
-    (folder / "README.md").write_text(HOW_TO_LOAD.format(base=base.as_posix(), auto=FAMILIES[family][0]), "utf-8")
-
-
-def _is_set_of_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-HOW_TO_LOAD = """---
-library_name: peft
-base_model: {base}
----
-
-A LoRA adapter made by Afina for the base model in `{base}`, which `dvc pull base` brings.
-
-```python
-from peft import PeftModel
-from transformers import {auto}, AutoTokenizer
-
-model = PeftModel.from_pretrained({auto}.from_pretrained("{base}"), "models/adapter")
-tokenizer = AutoTokenizer.from_pretrained("models/adapter")
-```
-"""

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from stages.lib.adapter_folder import TITLES
 from stages.lib.models import FAMILIES, Model, device_of
 from stages.lib.views import View
 from stages.plumbing.console import only_our_bars
@@ -68,12 +69,11 @@ pipeline_tag: {task}
 base_model: {base}
 tags:
   - afina
-  - lora
 ---
 
 # A merged model made by Afina
 
-The base model {base} with a LoRA adapter folded in (weights in {dtype}). It loads without PEFT:
+The base model {base} with an adapter ({method}) folded in (weights in {dtype}). It loads without PEFT:
 
 ```python
 from transformers import {auto}, AutoTokenizer
@@ -93,13 +93,14 @@ answers stayed the same. How well it answers is in `reports/metrics.json` of the
 """
 
 
-def card(model: Model, template: str, limits: Merge, facts: dict[str, float]) -> str:
-    """The model card of the merged model, with front matter that the hub reads."""
+def card(model: Model, method: str, template: str, limits: Merge, facts: dict[str, float]) -> str:
+    """The model card of the merged model, with front matter that the hub reads; `method` says how it was tuned."""
     return CARD.format(
         base=model.name if model.origin == "hub" else f"{model.family} from {model.path.as_posix()}",
         task="text2text-generation" if model.family == "seq2seq" else "text-generation",
         auto=FAMILIES[model.family][0],
         dtype=limits.dtype,
+        method=TITLES.get(method, method),
         template=template,
         **facts,
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib.generation import Generation, answers, reference_nll
+from stages.lib.generation import Generation, answers, reference_nll, virtual_tokens
 from stages.lib.prompts import Prompt, check_room, encode
 from stages.plumbing.console import say
 from stages.plumbing.problem import Problem
@@ -36,7 +36,7 @@ def predict(
     """
     import polars as pl
 
-    check_room(net.config, prompt)
+    check_room(net.config, prompt, virtual_tokens(net))
     encoded = encode(rows, prompt, tokenizer)
     written = answers(net, tokenizer, encoded.prompts, generation)
     nll = reference_nll(net, tokenizer, encoded.prompts, encoded.responses, generation.batch_tokens)

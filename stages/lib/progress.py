@@ -9,6 +9,7 @@ from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
 from stages.lib.prompts import Encoded, Prompt
+from stages.lib.trained_state import restore_state, trained_state
 from stages.lib.words import words
 from stages.plumbing.console import bar, say
 from stages.plumbing.problem import Problem
@@ -103,7 +104,6 @@ class Best:
 
     def offer(self, net: Any, step: int, value: float) -> bool:
         """Keep the state of `net` when it is strictly better; the weights are written before the word that they are."""
-        from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
         best = self.read()
@@ -111,7 +111,7 @@ class Best:
             return False
         name = f"best-{step}.safetensors"
         with whole(self.folder / name) as begun:
-            save_file({key: tensor.contiguous() for key, tensor in get_peft_model_state_dict(net).items()}, begun)
+            save_file(trained_state(net), begun)
         write_json(self.folder / "best.json", {"step": step, "value": value, "metric": self.metric, "file": name})
         if best and best["file"] != name:
             (self.folder / best["file"]).unlink(missing_ok=True)
@@ -119,13 +119,12 @@ class Best:
 
     def restore(self, net: Any) -> dict[str, Any]:
         """Put the best state back into `net`; returns its step, metric and value."""
-        from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
         best = self.read()
         if best is None:
             raise RuntimeError("no evaluation was made, so there is no best state")
-        set_peft_model_state_dict(net, load_file(self.folder / best["file"]))
+        restore_state(net, load_file(self.folder / best["file"]))
         return {key: best[key] for key in ("step", "metric", "value")}
 
 

@@ -119,17 +119,20 @@ def _through_chat(messages: list[dict[str, str]], tokenizer: Any) -> str:
         return tokenizer.apply_chat_template([first], tokenize=False, add_generation_prompt=True)
 
 
-def check_room(config: Any, prompt: Prompt) -> None:
+def check_room(config: Any, prompt: Prompt, virtual_tokens: int = 0) -> None:
     """Raise a problem when prompt and response together outgrow the positions that a causal model knows.
+
+    `virtual_tokens` is how many learnt tokens stand before the prompt (prompt tuning).
 
     A T5 knows distances instead of positions, and has no such limit.
     """
     room = getattr(config, "max_position_embeddings", None)
-    wanted = prompt.max_prompt_tokens + prompt.max_response_tokens
+    wanted = virtual_tokens + prompt.max_prompt_tokens + prompt.max_response_tokens
     if room and not config.is_encoder_decoder and wanted > room:
         raise Problem(
             "params.yaml, prompt",
-            f"up to {wanted} tokens (max_prompt_tokens + max_response_tokens)",
+            f"up to {wanted} tokens (max_prompt_tokens + max_response_tokens"
+            + (" + adapter.prompt_tuning.virtual_tokens)" if virtual_tokens else ")"),
             f"at most {room}, which this model was made for",
             "lower prompt.max_prompt_tokens or prompt.max_response_tokens, or choose a model of more positions",
         )

@@ -7,13 +7,20 @@ this kind of project: every later number is then about the base.
 from pathlib import Path
 from typing import Any
 
-from stages.lib.adapters import Loaded, is_adapter_weight
+from stages.lib.adapters import Loaded, adapter_weights
 from stages.lib.views import View
 from stages.plumbing.problem import Problem
 
 ROWS = 16
 # Rounding alone moves logits by some 1e-5 in fp32; an adapter that learnt anything moves them by whole units.
 MIN_LOGIT_DIFFERENCE = 1e-3
+# What a method's weights are when they do nothing.
+IDLE = {
+    "lora": "lora_B is zero",
+    "ia3": "scale is one",
+    "prompt_tuning": "virtual token is zero",
+    "full": "weight is the base's",
+}
 
 
 def prove(net: Any, loaded: Loaded, base: View, tuned: View) -> dict[str, Any]:
@@ -22,11 +29,10 @@ def prove(net: Any, loaded: Loaded, base: View, tuned: View) -> dict[str, Any]:
     The base is looked at before the adapter is loaded: switching an adapter off does not give the base back when its
     initialisation (PiSSA, OLoRA) changed the weights below it.
     """
-    weights = {name: tensor for name, tensor in net.named_parameters() if is_adapter_weight(name)}
+    weights = adapter_weights(net)
     changed = sum(one != other for one, other in zip(base.answers, tuned.answers, strict=True))
-    # LoRA's B starts at zero: while all of them are zero, the adapter does nothing.
-    outputs = [tensor for name, tensor in weights.items() if "lora_B" in name]
     return {
+        "method": loaded.method,
         "keys": {
             "expected": loaded.expected,
             "matched": loaded.matched,
@@ -35,8 +41,8 @@ def prove(net: Any, loaded: Loaded, base: View, tuned: View) -> dict[str, Any]:
         },
         "tensors": len(weights),
         "finite": sum(bool(tensor.isfinite().all()) for tensor in weights.values()),
-        "nonzero": sum(bool(tensor.any()) for tensor in outputs),
-        "outputs": len(outputs),
+        "active": loaded.active,
+        "outputs": loaded.outputs,
         "max_logit_difference": round((tuned.logits - base.logits).abs().max().item(), 4),
         "threshold": MIN_LOGIT_DIFFERENCE,
         "rows": len(base.answers),
@@ -54,8 +60,8 @@ def failure(facts: dict[str, Any]) -> tuple[str, str] | None:
     if facts["finite"] < facts["tensors"]:
         bad = facts["tensors"] - facts["finite"]
         return f"{bad} tensors hold NaN or infinity", "training diverged: lower train.learning_rate"
-    if not facts["nonzero"]:
-        return "every lora_B is zero", "the adapter was never trained, or saved before its first step"
+    if not facts["active"]:
+        return f"every {IDLE[facts['method']]}", "the adapter was never trained, or saved before its first step"
     if facts["max_logit_difference"] <= facts["threshold"]:
         return (
             f"logits differ by {facts['max_logit_difference']} at most",

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stages.lib.adapter_folder import parts
 from stages.lib.files import sha256, sha256_of_folder, write_json
 from stages.plumbing.checkout import main_checkout
 from stages.plumbing.console import say
@@ -93,8 +94,9 @@ def keep_checkpoints(folder: Path, adapter: Path, count: int) -> None:
     for path in found[-count:] if count else []:
         target = adapter / "checkpoints" / path.parent.name
         target.mkdir(parents=True)
-        shutil.copyfile(path.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
-        shutil.copyfile(adapter / "adapter_config.json", target / "adapter_config.json")
+        weights, settings = parts(adapter)
+        shutil.copyfile(path.parent / weights.name, target / weights.name)
+        shutil.copyfile(settings, target / settings.name)
 
 
 def last_complete(folder: Path) -> Path | None:

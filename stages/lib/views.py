@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from stages.lib.generation import Generation, answers, teacher_forced
+from stages.lib.generation import Generation, answers, logits_at, teacher_forced
 from stages.lib.prompts import Encoded
 
 
@@ -21,5 +21,5 @@ def look(net: Any, tokenizer: Any, encoded: Encoded, generation: Generation) -> 
 
     inputs = teacher_forced(encoded.prompts, encoded.responses, net, tokenizer)
     with torch.inference_mode():
-        logits = net(**inputs).logits[inputs["labels"] != -100].float().cpu()
+        logits = logits_at(net, inputs)[inputs["labels"] != -100].float().cpu()
     return View(logits, [answer.text for answer in answers(net, tokenizer, encoded.prompts, generation, None)])

@@ -4,12 +4,14 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from stages.lib.adapters import Tuned
 from stages.lib.augmentation import Augmentation
 from stages.lib.expectations import Expectations
 from stages.lib.gate import Gate
 from stages.lib.generation import Generation
 from stages.lib.lora import Lora
 from stages.lib.merging import Merge
+from stages.lib.methods import Adapter
 from stages.lib.metrics import Metrics
 from stages.lib.models import Model
 from stages.lib.prompts import Prompt, Template, chosen, fields_of
@@ -36,8 +38,10 @@ class Recipe(BaseModel):
     prompt: Prompt
     model: Model
     quantization: Quantization
+    adapter: Adapter
     lora: Lora
     train: Train
+    tuned: Tuned
     generation: Generation
     metrics: Metrics
     gate: Gate
@@ -59,13 +63,22 @@ class Recipe(BaseModel):
     def _options_work_together(self) -> Self:
         """What no library does is refused before hours are spent on the way there."""
         seq2seq, held = self.model.family == "seq2seq", self.quantization.method
+        method = self.adapter.method
+        lora = method == "lora"
         refused = {
             "train.packing: true works with model.family: causal alone": seq2seq and self.train.packing,
             "train.neftune_noise works with model.family: causal alone": seq2seq and self.train.neftune_noise,
             "quantization.compute: float16 overflows in a seq2seq model": seq2seq
             and self.quantization.compute == "float16",
-            "lora.init: pissa wants quantization.method: none": self.lora.init == "pissa" and held != "none",
-            "lora.dora: true does not work with quantization.method: int8": self.lora.dora and held == "int8",
+            "lora.init: pissa wants quantization.method: none": lora and self.lora.init == "pissa" and held != "none",
+            "lora.init: olora wants quantization.method: none": lora and self.lora.init == "olora" and held != "none",
+            "lora.dora: true does not work with quantization.method: int8": lora and self.lora.dora and held == "int8",
+            "adapter.method: full wants quantization.method: none, since packed weights cannot be trained": (
+                method == "full" and held != "none"
+            ),
+            "train.packing: true does not work with adapter.method: prompt_tuning, whose tokens stand before a row": (
+                method == "prompt_tuning" and self.train.packing
+            ),
         }
         for reason, broken in refused.items():
             if broken:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from stages.lib.adapter_folder import save
 from stages.lib.adapters import load_adapter
 from stages.lib.generation import Generation
-from stages.lib.lora import Lora, attach, save
+from stages.lib.lora import Lora, attach
 from stages.lib.prompts import Prompt, encode
 from stages.lib.proof import insist, prove
 from stages.lib.views import View, look
