@@ -2,10 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from afina.spread import spread
 from stages.plumbing.problem import Problem
 from stages.plumbing.run import settle, tell
 
@@ -40,11 +42,39 @@ def generate(
     field: Annotated[list[str] | None, typer.Option(help="A field of the prompt: --field carta='O Louco'.")] = None,
     model: Annotated[str, typer.Option(help="Who answers: base, adapter, merged, or all three.")] = "adapter",
     limit: Annotated[int, typer.Option(help="Without input: answer this many of the held-out rows.")] = 3,
+    adapter: Annotated[Path | None, typer.Option(help="Another adapter's folder than tuned.adapter.")] = None,
 ) -> None:
     """Let the base, the tuned or the merged model answer, and stream what it writes."""
     from afina.generate import answer
 
-    answer(texts or [], field or [], model, limit)
+    answer(texts or [], field or [], model, limit, adapter)
+
+
+class ManyWeights(TyperCommand):
+    """A command line on which `--weights 0.7 0.3` means `--weights 0.7 --weights 0.3`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread(args, "--weights"))
+
+
+@cli.command(cls=ManyWeights)
+def fuse(
+    adapters: Annotated[list[str], typer.Argument(help="Folders of adapters, or rev: and a revision or experiment.")],
+    *,
+    weights: Annotated[list[float], typer.Option(help="A weight for each adapter: --weights 0.7 0.3.")],
+    out: Annotated[Path, typer.Option(help="The new folder to write, such as models/fused.")],
+    method: Annotated[str, typer.Option(help="cat, linear, svd, ties, dare_linear or dare_ties.")] = "cat",
+    density: Annotated[float, typer.Option(help="ties and dare: share of each adapter's weights that is kept.")] = 0.5,
+    rank: Annotated[
+        int | None, typer.Option(help="svd: rank of the result; the largest one of theirs if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="dare: chance of what is dropped.")] = 1,
+) -> None:
+    """Fuse LoRA adapters of one base model into one."""
+    from afina.fuse import Fusion
+    from afina.fuse import fuse as fuse_adapters
+
+    fuse_adapters(adapters, Fusion(weights, method, density, rank, seed), out)
 
 
 @cli.command()

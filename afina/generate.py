@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib.adapters import load_adapter
+from stages.lib.adapters import Tuned, load_adapter
 from stages.lib.determinism import make_deterministic
-from stages.lib.generation import Generation, padded
+from stages.lib.generation import Generation, padded, write
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.prompts import Prompt, chosen, encode, fields_of
 from stages.lib.quantization import Quantization
 from stages.plumbing.params import Sections
 from stages.plumbing.problem import Problem
 
-BASE, ADAPTER, MERGED = Path("models/base"), Path("models/adapter"), Path("models/merged")
+BASE, MERGED = Path("models/base"), Path("models/merged")
 ASKED = "data/split/{side}.parquet"
 
 
@@ -22,11 +22,17 @@ class Params(Sections):
     prompt: Prompt
     quantization: Quantization
     split: Any
+    tuned: Tuned
 
 
-def answer(texts: list[str], fields: list[str], who: str, limit: int) -> None:
-    """Print what the models named by `who` write for the given texts, fields or held-out rows."""
+def answer(texts: list[str], fields: list[str], who: str, limit: int, adapter: Path | None = None) -> None:
+    """Print what the models named by `who` write for the given texts, fields or held-out rows.
+
+    `adapter` is another folder than tuned.adapter of params.yaml.
+    """
     params = Params.read()
+    if adapter:
+        params = params.model_copy(update={"tuned": Tuned(adapter=adapter)})
     makers = {"base": _base, "adapter": _adapter, "merged": _merged}
     if who not in (*makers, "all"):
         raise Problem("--model", who, f"{', '.join(makers)} or all", "choose one of these")
@@ -56,7 +62,7 @@ def _base(params: Params) -> Any:
 
 
 def _adapter(params: Params) -> Any:
-    return load_adapter(_base(params), _present(ADAPTER, "train"))[0]
+    return load_adapter(_base(params), _present(params.tuned.adapter, "train"))[0]
 
 
 def _merged(params: Params) -> Any:
@@ -108,12 +114,6 @@ def _stream(net: Any, tokenizer: Any, prompt: list[int], generation: Generation)
     ids, mask = padded([prompt], tokenizer.pad_token_id, tokenizer.padding_side)
     torch.manual_seed(generation.seed)
     with torch.inference_mode():
-        out = net.generate(
-            input_ids=ids.to(net.device),
-            attention_mask=mask.to(net.device),
-            streamer=streamer,
-            **generation.options(tokenizer),
-        )
+        out = write(net, ids, mask, streamer=streamer, **generation.options(tokenizer))
     if streamer is None:
-        start = 1 if net.config.is_encoder_decoder else ids.shape[1]
-        print(tokenizer.decode(out[0, start:], skip_special_tokens=True))
+        print(tokenizer.decode(out[0], skip_special_tokens=True))

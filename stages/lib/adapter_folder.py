@@ -55,10 +55,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def save(net: Any, tokenizer: Any, folder: Path, base: Path, family: str, origin: dict[str, Any] | None = None) -> None:
+def save(
+    net: Any,
+    tokenizer: Any,
+    folder: Path,
+    base: Path,
+    family: str,
+    origin: dict[str, Any] | None = None,
+    place: Path = Path("models/adapter"),
+) -> None:
     """Write weights, settings, tokenizer, origin and a word on loading them. Equal adapters give equal bytes.
 
     `origin` adds to what `origin.json` says: the method, and the sha256 of the base model that the adapter needs.
+    `place` is where `folder` will stand when it is whole.
     """
     net.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -72,7 +81,7 @@ def save(net: Any, tokenizer: Any, folder: Path, base: Path, family: str, origin
     write_json(folder / ORIGIN, {"method": method} | base_sha256 | (origin or {}))
     how = HOW_TO_LOAD_WHOLE if method == "full" else HOW_TO_LOAD
     auto = FAMILIES[family][0]
-    said = how.format(base=base.as_posix(), auto=auto, method=TITLES.get(method, method))
+    said = how.format(base=base.as_posix(), auto=auto, method=TITLES.get(method, method), place=place.as_posix())
     (folder / "README.md").write_text(said, "utf-8")
 
 
@@ -106,8 +115,8 @@ An adapter ({method}) made by Afina for the base model in `{base}`, which `dvc p
 from peft import PeftModel
 from transformers import {auto}, AutoTokenizer
 
-model = PeftModel.from_pretrained({auto}.from_pretrained("{base}"), "models/adapter")
-tokenizer = AutoTokenizer.from_pretrained("models/adapter")
+model = PeftModel.from_pretrained({auto}.from_pretrained("{base}"), "{place}")
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 ```
 """
 
@@ -121,7 +130,7 @@ A whole model made by Afina: every weight of the base model in `{base}` was tune
 ```python
 from transformers import {auto}, AutoTokenizer
 
-model = {auto}.from_pretrained("models/adapter")
-tokenizer = AutoTokenizer.from_pretrained("models/adapter")
+model = {auto}.from_pretrained("{place}")
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 ```
 """

@@ -79,20 +79,17 @@ def virtual_tokens(net: Any) -> int:
     return settings.num_virtual_tokens if settings is not None and settings.is_prompt_learning else 0
 
 
-def written(net: Any, tokenizer: Any, prompts: list[list[int]], options: dict[str, Any]) -> list[list[int]]:
-    """The token ids that `net` writes after each of `prompts`, which are one batch."""
-    ids, mask = padded(prompts, tokenizer.pad_token_id, tokenizer.padding_side)
+def write(net: Any, ids: Any, mask: Any, **options: Any) -> Any:
+    """The token ids that `net` writes after padded prompts, without prompts and start token: (rows, tokens)."""
     ids, mask = ids.to(net.device), mask.to(net.device)
     if net.config.is_encoder_decoder:
-        # An encoder-decoder gives its start token.
-        return net.generate(input_ids=ids, attention_mask=mask, **options)[:, 1:].tolist()
+        return net.generate(input_ids=ids, attention_mask=mask, **options)[:, 1:]
     if virtual_tokens(net):
         # PEFT puts the learnt tokens before the padding and forgets positions, so that an answer would depend on its
         # batch: they belong after the padding.
         embedded, mask = before_prompts(net, ids, mask)
-        return net.base_model.generate(inputs_embeds=embedded, attention_mask=mask, **options).tolist()
-    # A decoder-only model gives the prompt back, too.
-    return net.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :].tolist()
+        return net.base_model.generate(inputs_embeds=embedded, attention_mask=mask, **options)
+    return net.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
 
 
 def before_prompts(net: Any, ids: Any, mask: Any) -> tuple[Any, Any]:
@@ -121,9 +118,10 @@ def answers(
     torch.manual_seed(generation.seed)
     with torch.inference_mode():
         for batch in batches_by_length(lengths, generation.batch_tokens):
-            out = written(net, tokenizer, [prompts[index] for index in batch], generation.options(tokenizer))
-            for index, ids in zip(batch, out, strict=True):
-                found[index] = answer_of(ids, tokenizer)
+            ids, mask = padded([prompts[index] for index in batch], tokenizer.pad_token_id, tokenizer.padding_side)
+            out = write(net, ids, mask, **generation.options(tokenizer))
+            for index, written in zip(batch, out.tolist(), strict=True):
+                found[index] = answer_of(written, tokenizer)
             if progress:
                 progress.update(len(batch))
     if progress:

@@ -71,7 +71,6 @@ class Recipe(BaseModel):
             "quantization.compute: float16 overflows in a seq2seq model": seq2seq
             and self.quantization.compute == "float16",
             "lora.init: pissa wants quantization.method: none": lora and self.lora.init == "pissa" and held != "none",
-            "lora.init: olora wants quantization.method: none": lora and self.lora.init == "olora" and held != "none",
             "lora.dora: true does not work with quantization.method: int8": lora and self.lora.dora and held == "int8",
             "adapter.method: full wants quantization.method: none, since packed weights cannot be trained": (
                 method == "full" and held != "none"

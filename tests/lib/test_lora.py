@@ -58,5 +58,11 @@ def test_a_target_that_names_no_layer_is_an_error_that_lists_the_layers_there_ar
     assert error.value.wanted == "names among k, o, q, v, wi, wo, or all-linear alone"
 
 
+def test_the_output_head_is_refused_with_the_reason():
+    with pytest.raises(Problem) as error:
+        matched(model("causal"), ["q_proj", "lm_head"])
+    assert error.value.found.startswith("lm_head: the output head, which shares its weights")
+
+
 def test_the_output_head_gets_no_adapter():
     assert not [name for name in matched(model("causal"), ["all-linear"]) if "lm_head" in name]
