@@ -1,4 +1,4 @@
-"""Afina's commands for a person: choose a recipe, ask the tuned model, look whether the machine is ready."""
+"""Afina's commands for a person: choose a recipe, ask the tuned model, fuse adapters, look whether all is ready."""
 
 import sys
 from pathlib import Path
@@ -75,6 +75,20 @@ def fuse(
     from afina.fuse import fuse as fuse_adapters
 
     fuse_adapters(adapters, Fusion(weights, method, density, rank, seed), out)
+
+
+@cli.command()
+def folds(
+    rev: Annotated[
+        str | None, typer.Option(help="The commit that the experiments started from; HEAD if left out.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the value of every fold.")] = False,
+) -> None:
+    """Summarise a cross-validation: mean and standard deviation of every metric over the folds."""
+    from afina.folds import summarise
+
+    summarise(Path.cwd(), rev, as_json=as_json)
 
 
 @cli.command()

@@ -25,8 +25,10 @@ BY_SECTION = {
     "prompt": (["baseline", "train", "predict", "merge"], ["eval"]),
     "model": (["base", "baseline", "train", "predict", "merge"], ["eval"]),
     "quantization": (["baseline", "train", "predict", "merge"], ["eval"]),
+    "adapter": (["train"], ["predict", "eval", "merge"]),
     "lora": (["train"], ["predict", "eval", "merge"]),
     "train": (["train"], ["predict", "eval", "merge"]),
+    "tuned": (["predict", "merge"], ["eval"]),
     "generation": (["baseline", "predict", "merge"], ["eval"]),
     "metrics": (["eval"], ["merge"]),
     "gate": (["eval"], ["merge"]),
@@ -85,7 +87,10 @@ def downstream(project: Path, changed: list[str]) -> list[str]:
     }
     reached = set(changed)
     for name, stage in STAGES.items():  # in topological order
-        deps = {makers.get(dep.replace("${split.evaluate_on}", "test")) for dep in names(stage["deps"])}
+        deps = {
+            makers.get(dep.replace("${split.evaluate_on}", "test").replace("${tuned.adapter}", "models/adapter"))
+            for dep in names(stage["deps"])
+        }
         if deps & reached:
             reached.add(name)
     return [name for name in STAGES if name in reached and name not in changed]
