@@ -173,10 +173,10 @@ def _of_lora(name: str, folder: Path) -> dict[str, Any]:
         raise Problem(name, f"an adapter of the method {method}", "LoRA adapters", "fuse adapters made with lora alone")
     settings = read_settings(parts(folder)[1])
     init = str(settings.get("init_lora_weights")).lower()
-    begun = init.startswith(("pissa", "olora", "corda", "eva", "lora_ga", "loftq"))
+    begun = init.startswith(("pissa", "olora", "corda", "lora_ga", "loftq"))
     extras = {
         "use_dora: its lengths of weights do not add up": settings.get("use_dora"),
-        f"init_lora_weights: {init}, which changes the base below the adapter": begun and not init.startswith("eva"),
+        f"init_lora_weights: {init}, which changes the base below the adapter": begun,
         f"bias: {settings.get('bias')}, weights of the base itself": settings.get("bias", "none") != "none",
         "modules_to_save, weights of the base itself": settings.get("modules_to_save"),
     }
@@ -200,7 +200,8 @@ def combined(net: Any, folders: list[Path], fusion: Fusion) -> Any:
 
     names = [f"part{number}" for number in range(len(folders))]
     for name, folder in zip(names, folders, strict=True):
-        settings = known_settings(folder)
+        # PEFT would compare the name of the base with that of the model in memory, and warn.
+        settings = replace(known_settings(folder), base_model_name_or_path=None)
         if name == names[0]:
             net = get_peft_model(net, settings, adapter_name=name)
         else:
