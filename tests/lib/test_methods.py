@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from stages.lib import fitting
@@ -371,3 +372,21 @@ def test_an_adapter_made_for_another_base_is_told(tmp_path):
         require_base(adapter, other)
     (adapter / "origin.json").unlink()  # an adapter from elsewhere says nothing of its base
     require_base(adapter, other)
+
+
+def test_weights_of_another_peft_version_are_listed_and_the_proof_runs_on(tmp_path):
+    chosen = choices("causal", "lora")
+    net, _ = attach(model("causal"), chosen, tmp_path)
+    with torch.no_grad():
+        for name, weight in net.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.5)
+    save(net, tokenizer("causal"), tmp_path / "adapter", Path("models/base"), "causal")
+    file = tmp_path / "adapter/adapter_model.safetensors"
+    save_file(load_file(file) | {"base_model.model.lora_C.weight": torch.ones(2)}, file)
+    before = view(model("causal"), chosen)
+    net, account = load_adapter(model("causal"), tmp_path / "adapter")
+    facts = prove(net, account, before, view(net, chosen))
+    assert facts["keys"]["unexpected"] == ["base_model.model.lora_C"]
+    assert facts["keys"]["missing"] == []
+    insist(facts, tmp_path)

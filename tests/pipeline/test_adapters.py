@@ -40,6 +40,8 @@ def test_a_fused_adapter_is_predicted_with_measured_and_merged(project):
     words = ["rev:HEAD", "rev:wide", "--weights", "0.7", "0.3", "--method", "cat", "--out", "models/fused"]
     said = run(project, "python", "-m", "afina", "fuse", *words)
     assert "rank                         12" in said
+    answered = run(project, "python", "-m", "afina", "generate", "--adapter", "models/fused", "--limit", "1")
+    assert "[adapter]" in answered
     run(project, "dvc", "add", "-q", "models/fused")
     change(project, {"tuned": {"adapter": "models/fused"}})
     assert ran(run(project, "dvc", "repro")) == ["predict", "eval", "merge"]
