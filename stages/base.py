@@ -6,11 +6,11 @@ python -m stages.base data/samples/corpus.txt models/base reports/base.json
 from pathlib import Path
 from typing import Any
 
-from stages.lib.checkpoints import from_folder, from_hub
+from stages.lib.checkpoints import from_folder, from_hub, twin_from_hub
 from stages.lib.corpus import read_corpus
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256_of_folder, whole, write_json
-from stages.lib.models import Model
+from stages.lib.models import TWIN, Model
 from stages.lib.scratch import make_model, make_tokenizer, pretrain
 from stages.plumbing.console import only_our_bars, say
 from stages.plumbing.params import Sections
@@ -25,27 +25,43 @@ def main(source: Path, base: Path, report: Path) -> None:
     model = Params.read().model
     make_deterministic(model.seed, model.threads)
     only_our_bars()
-    pretraining = None
+    pretraining = commit = twin = None
     if model.origin == "scratch":
         net, tokenizer, pretraining = from_scratch(source, model)
+    elif model.origin == "folder":
+        net, tokenizer = from_folder(model)
     else:
-        net, tokenizer = {"folder": from_folder, "hub": from_hub}[model.origin](model)
+        net, tokenizer, commit = from_hub(model)
     with whole(base) as begun:
         net.save_pretrained(begun)
         tokenizer.save_pretrained(begun)
+        if model.unquantised:
+            twin = save_twin(begun / TWIN, model, net)
     facts = {"parameters": net.num_parameters(), "vocabulary": len(tokenizer)}
     for fact, value in facts.items():
         say(fact, value)
+    if commit:
+        say("commit", commit + ("" if model.revision == commit else f" (pin it: model.revision: {commit})"))
     write_json(
         report,
         {
             **facts,
             **model.model_dump(include={"family", "origin", "name", "revision"}),
-            "commit": getattr(net.config, "_commit_hash", None) if model.origin == "hub" else None,
+            "commit": commit,
+            "unquantised": twin,
             "pretraining": pretraining,
             "sha256": sha256_of_folder(base),
         },
     )
+
+
+def save_twin(folder: Path, model: Model, net: Any) -> dict[str, str | None]:
+    """Write the full-precision twin of the quantised base `net` into `folder`; returns its name and commit."""
+    twin, tokenizer, commit = twin_from_hub(model, net)
+    twin.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    say("full-precision twin", f"{model.unquantised}, commit {commit}")
+    return {"name": model.unquantised, "commit": commit}
 
 
 def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]]:

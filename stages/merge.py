@@ -5,12 +5,13 @@ python -m stages.merge models/base models/adapter data/split/test.parquet report
 """
 
 from pathlib import Path
+from typing import Any
 
 from stages.lib.adapters import load_adapter
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
-from stages.lib.merging import Merge, card, insist, load_full, parity
+from stages.lib.merging import Merge, card, insist, load_full, parity, weights_folded_into
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.predictions import read_rows
 from stages.lib.prompts import Prompt, chosen, encode
@@ -52,7 +53,7 @@ def decline(merged: Path, report: Path) -> None:
     say("nothing merged", reason)
 
 
-def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) -> dict[str, float]:
+def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) -> dict[str, Any]:
     """Write the merged model when it answers like base and adapter together; returns how close it is."""
     import torch
 
@@ -76,7 +77,7 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
         facts = parity(before, after)
         insist(facts, params.merge)
         (begun / "README.md").write_text(card(params.model, chosen(params.prompt).text, params.merge, facts), "utf-8")
-    return facts
+    return facts | {"folded_into": weights_folded_into(base, params.quantization)}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ WHOLE = Quantization(method="none", double=False, compute="auto")
 
 def section(**changes) -> Model:
     settings = {"family": "seq2seq", "origin": "scratch", "path": "corpus.txt", "name": None, "revision": None}
+    settings |= {"unquantised": None}
     settings |= {"device": "cpu", "threads": 1, "seed": 1, "scratch": SHAPE}
     return Model(**settings | changes)
 
