@@ -4,9 +4,8 @@ python -m stages.base data/samples/corpus.txt models/base reports/base.json
 """
 
 from pathlib import Path
-from typing import Any
 
-from stages.lib.checkpoints import from_folder, from_hub, twin_from_hub
+from stages.lib.checkpoints import Checkpoint, from_folder, from_hub, twin_from_hub
 from stages.lib.corpus import read_corpus
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256_of_folder, whole, write_json
@@ -25,29 +24,26 @@ def main(source: Path, base: Path, report: Path) -> None:
     model = Params.read().model
     make_deterministic(model.seed, model.threads)
     only_our_bars()
-    pretraining = commit = twin = None
+    pretraining = twin = None
     if model.origin == "scratch":
-        net, tokenizer, pretraining = from_scratch(source, model)
-    elif model.origin == "folder":
-        net, tokenizer = from_folder(model)
+        made, pretraining = from_scratch(source, model)
     else:
-        net, tokenizer, commit = from_hub(model)
+        made = {"folder": from_folder, "hub": from_hub}[model.origin](model)
     with whole(base) as begun:
-        net.save_pretrained(begun)
-        tokenizer.save_pretrained(begun)
+        made.write(begun)
         if model.unquantised:
-            twin = save_twin(begun / TWIN, model, net)
-    facts = {"parameters": net.num_parameters(), "vocabulary": len(tokenizer)}
+            twin = write_twin(begun / TWIN, model, made)
+    facts = {"parameters": made.net.num_parameters(), "vocabulary": len(made.tokenizer)}
     for fact, value in facts.items():
         say(fact, value)
-    if commit:
-        say("commit", commit + ("" if model.revision == commit else f" (pin it: model.revision: {commit})"))
+    if made.commit:
+        say("commit", made.commit + ("" if model.revision == made.commit else f" (pin it: revision: {made.commit})"))
     write_json(
         report,
         {
             **facts,
             **model.model_dump(include={"family", "origin", "name", "revision"}),
-            "commit": commit,
+            "commit": made.commit,
             "unquantised": twin,
             "pretraining": pretraining,
             "sha256": sha256_of_folder(base),
@@ -55,17 +51,16 @@ def main(source: Path, base: Path, report: Path) -> None:
     )
 
 
-def save_twin(folder: Path, model: Model, net: Any) -> dict[str, str | None]:
-    """Write the full-precision twin of the quantised base `net` into `folder`; returns its name and commit."""
-    twin, tokenizer, commit = twin_from_hub(model, net)
-    twin.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    say("full-precision twin", f"{model.unquantised}, commit {commit}")
-    return {"name": model.unquantised, "commit": commit}
+def write_twin(folder: Path, model: Model, made: Checkpoint) -> dict[str, str | None]:
+    """Write the full-precision twin of the quantised base `made` into `folder`; returns its name and commit."""
+    twin = twin_from_hub(model, made)
+    twin.write(folder)
+    say("full-precision twin", f"{model.unquantised}, commit {twin.commit}")
+    return {"name": model.unquantised, "commit": twin.commit}
 
 
-def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]]:
-    """A tokenizer and a model taught on `corpus`, and the facts of the pretraining."""
+def from_scratch(corpus: Path, model: Model) -> tuple[Checkpoint, dict[str, float]]:
+    """A model and a tokenizer taught on `corpus`, and the facts of the pretraining."""
     texts = read_corpus(corpus)
     say("corpus", len(texts), "texts")
     tokenizer = make_tokenizer(texts, model.family, model.scratch)
@@ -74,7 +69,7 @@ def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]
     last = losses[-50:]
     facts = {"texts": len(texts), "steps": len(losses), "loss": round(sum(last) / len(last), 4)}
     say("pretraining loss", facts["loss"], "(mean of the last 50 steps)")
-    return net, tokenizer, facts
+    return Checkpoint(net, tokenizer), facts
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ class Repository:
 
 
 class Hub:
-    """The server; `asked` counts requests by method and path, `cut` says after how many bytes to hang up on a file."""
+    """The server; `asked` counts requests by method and path, `cut` says after how many bytes to hang up, time after time."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.ranges: list[str] = []
-        self.cut: dict[str, int] = {}
+        self.cut: dict[str, list[int]] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -151,8 +151,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if begin:
                 headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
             end = len(content)
-            if self.command == "GET" and path in hub.cut:
-                end = begin + hub.cut.pop(path)
+            if self.command == "GET" and hub.cut.get(path):
+                end = begin + hub.cut[path].pop(0)
             self.send(206 if begin else 200, content[begin:end], headers, len(content) - begin)
             if end < len(content):
                 self.close_connection = True

@@ -1,15 +1,39 @@
 """Where a base model comes from when it is not made here: a folder, or the hub at a pinned revision."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.lib.hub import snapshot
 from stages.lib.models import FAMILIES, Model, settings_in
-from stages.lib.quantization import method_held, require_bitsandbytes
+from stages.lib.quantization import insist_on_bitsandbytes, require_bitsandbytes
 from stages.plumbing.problem import Problem
 
 
-def from_folder(model: Model) -> tuple[Any, Any]:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model and its tokenizer; the folder they were read from and their commit on the hub, where they have them."""
+
+    net: Any
+    tokenizer: Any
+    folder: Path | None = None
+    commit: str | None = None
+
+    def write(self, target: Path) -> None:
+        """Write model and tokenizer into the folder `target`, weights as safetensors."""
+        if self.folder and _held(self.folder):
+            # transformers reads weights of four bits and cannot write them again: they are kept to the byte.
+            target.mkdir(parents=True)
+            for path in [self.folder / "config.json", *self.folder.glob("model*.safetensors*")]:
+                shutil.copyfile(path, target / path.name)
+            self.net.generation_config.save_pretrained(target)
+        else:
+            self.net.save_pretrained(target)
+        self.tokenizer.save_pretrained(target)
+
+
+def from_folder(model: Model) -> Checkpoint:
     """The model and tokenizer saved in the folder `model.path`."""
     if not (model.path / "config.json").is_file():
         raise Problem(
@@ -18,20 +42,20 @@ def from_folder(model: Model) -> tuple[Any, Any]:
             "a folder that transformers' save_pretrained wrote",
             "correct model.path, or choose model.origin: scratch or hub",
         )
-    return read(model.path, model.family, f"params.yaml, model.path: {model.path}")
+    return Checkpoint(*read(model.path, model.family, f"params.yaml, model.path: {model.path}"), model.path)
 
 
-def from_hub(model: Model) -> tuple[Any, Any, str]:
-    """The model and tokenizer that the hub publishes as `model.name` at `model.revision`, and the commit that it is."""
+def from_hub(model: Model) -> Checkpoint:
+    """The model and tokenizer that the hub publishes as `model.name` at `model.revision`."""
     folder, commit = snapshot(str(model.name), model.revision)
-    return *read(folder, model.family, f"params.yaml, model: {model.name} at {commit}"), commit
+    return Checkpoint(*read(folder, model.family, f"params.yaml, model: {model.name} at {commit}"), folder, commit)
 
 
-def twin_from_hub(model: Model, net: Any) -> tuple[Any, Any, str]:
+def twin_from_hub(model: Model, base: Checkpoint) -> Checkpoint:
     """The full-precision twin of a quantised base: `model.unquantised`, a name, or name@revision, on the hub."""
     name, _, revision = str(model.unquantised).partition("@")
     where = f"params.yaml, model.unquantised: {model.unquantised}"
-    if method_held(_held(net)) == "none":
+    if not _held(base.folder):
         raise Problem(
             where,
             f"a twin for {model.name}, which is not quantised",
@@ -39,18 +63,19 @@ def twin_from_hub(model: Model, net: Any) -> tuple[Any, Any, str]:
             "set model.unquantised: null",
         )
     folder, commit = snapshot(name, revision or None)
-    twin, tokenizer = read(folder, model.family, where)
-    if _held(twin):
+    if _held(folder):
         raise Problem(where, "a quantised model too", "the model in full precision", "correct model.unquantised")
+    net, tokenizer = read(folder, model.family, where)
     for key in ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size"):
-        one, other = getattr(net.config, key, None), getattr(twin.config, key, None)
+        one, other = getattr(base.net.config, key, None), getattr(net.config, key, None)
         if one != other:
             raise Problem(where, f"{key} {other}, where {model.name} has {one}", "its twin", "correct model.unquantised")
-    return twin, tokenizer, commit
+    return Checkpoint(net, tokenizer, folder, commit)
 
 
-def _held(net: Any) -> dict[str, Any] | None:
-    return net.config.to_dict().get("quantization_config")
+def _held(folder: Path) -> dict[str, Any] | None:
+    """How the weights of a checkpoint are quantised already, or None."""
+    return settings_in(folder).get("quantization_config")
 
 
 def read(folder: Path, family: str, where: str) -> tuple[Any, Any]:
@@ -113,7 +138,15 @@ def _loaded(folder: Path, family: str, where: str) -> tuple[Any, dict[str, Any]]
     import transformers
     from safetensors import SafetensorError
 
-    if "quantization_config" in settings_in(folder):
+    if held := _held(folder):
+        insist_on_bitsandbytes(held, where)
+        if not list(folder.glob("model*.safetensors")):
+            raise Problem(
+                where,
+                "quantised weights in PyTorch's own format",
+                "quantised weights as safetensors, since they are kept as they are",
+                "choose a newer model.name, or the one in full precision",
+            )
         require_bitsandbytes()
     try:
         return getattr(transformers, FAMILIES[family][0]).from_pretrained(

@@ -14,8 +14,8 @@ BELOW = ("*/*",)  # folders of a repository hold other formats of the same weigh
 def snapshot(name: str, revision: str | None) -> tuple[Path, str]:
     """The folder of model `name` at `revision` (the newest commit of its main branch for None), and that commit.
 
-    What is in the client's cache is not asked for again, and an interrupted download goes on where it was cut. Raises
-    Problem when the hub does not give the model, or nothing can be asked and the cache has not got it.
+    What is in the client's cache is not asked for again, and a cut connection is taken up where it broke. Raises
+    Problem when the hub does not give the model, or cannot be asked and the cache has not got it.
     """
     import httpx2
     from huggingface_hub import HfApi, errors, get_cached_repo_tree, snapshot_download
@@ -59,7 +59,7 @@ def snapshot(name: str, revision: str | None) -> tuple[Path, str]:
             where,
             f"the download broke off: {' '.join(str(error).split())[:200] or type(error).__name__}",
             "a hub that answers",
-            "run dvc repro again: it goes on where it was cut",
+            "run dvc repro again: files that came whole are kept",
         ) from error
     return Path(folder), commit
 

@@ -76,16 +76,22 @@ def method_held(held: dict[str, Any] | None) -> str:
     return "int8" if held.get("load_in_8bit") else str(held.get("quant_method", "an unknown way"))
 
 
-def agree(quantization: Quantization, held: dict[str, Any] | None) -> None:
-    """Raise a problem when the base is quantised already, and otherwise than `quantization.method` says."""
+def insist_on_bitsandbytes(held: dict[str, Any] | None, where: str) -> str:
+    """How the weights of a checkpoint are held; a problem when it is in a way that adapters are not trained on here."""
     found = method_held(held)
     if found not in {"none", "int8", "nf4"}:
         raise Problem(
-            "params.yaml, model: the base",
+            where,
             f"weights quantised as {found}",
             "unquantised weights, or bitsandbytes' int8 or nf4",
             "choose another model.name: most quantised models name the one they were made from",
         )
+    return found
+
+
+def agree(quantization: Quantization, held: dict[str, Any] | None) -> None:
+    """Raise a problem when the base is quantised already, and otherwise than `quantization.method` says."""
+    found = insist_on_bitsandbytes(held, "params.yaml, model: the base")
     if found not in {"none", quantization.method}:
         raise Problem(
             "params.yaml, quantization.method",

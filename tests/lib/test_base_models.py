@@ -40,9 +40,9 @@ def test_a_folder_becomes_the_base_unchanged(tmp_path, family):
     net = model(family)
     net.save_pretrained(tmp_path)
     tokenizer(family).save_pretrained(tmp_path)
-    again, words = from_folder(section(family=family, origin="folder", path=tmp_path))
-    assert words.get_vocab() == tokenizer(family).get_vocab()
-    for (name, weight), (_, other) in zip(net.named_parameters(), again.named_parameters(), strict=True):
+    made = from_folder(section(family=family, origin="folder", path=tmp_path))
+    assert made.tokenizer.get_vocab() == tokenizer(family).get_vocab()
+    for (name, weight), (_, other) in zip(net.named_parameters(), made.net.named_parameters(), strict=True):
         assert torch.equal(weight, other), name
 
 
@@ -57,7 +57,7 @@ def test_a_model_that_the_hub_does_not_give_is_told_with_its_name_and_revision()
     with pytest.raises(Problem) as error:
         from_hub(section(origin="hub", name="nobody/nothing", revision="abc"))
     assert error.value.where == "params.yaml, model: nobody/nothing at revision abc"
-    assert "network" in error.value.do
+    assert "cannot be reached" in error.value.found
 
 
 def test_a_corrupt_base_is_told(tmp_path):
