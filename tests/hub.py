@@ -1,8 +1,8 @@
 """A small hub on localhost, so that the hub's own client really downloads: repositories of folders, with revisions.
 
-    with Hub() as hub:
-        commit = hub.publish("someone/model", folder)
-        ... with the settings of hub.environment(cache) in a process, or hub.here(monkeypatch, cache) in this one
+with Hub() as hub:
+    commit = hub.publish("someone/model", folder)
+    ... with the settings of hub.environment(cache) in a process, or hub.here(monkeypatch, cache) in this one
 """
 
 import hashlib
@@ -29,14 +29,14 @@ class Repository:
 
 
 class Hub:
-    """The server; `asked` counts requests by method and path, `cut` says after how many bytes to hang up, time after time."""
+    """The server; `asked` counts requests by method and path, `cut` says after how many bytes to hang up on a file."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.ranges: list[str] = []
         self.cut: dict[str, list[int]] = {}
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answers,), {"hub": self}))
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -91,90 +91,90 @@ class Hub:
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Answers(BaseHTTPRequestHandler):
+    """What the hub answers; `hub` is the server's own."""
 
-        def do_HEAD(self) -> None:
-            self.answer()
+    hub: Hub
+    protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:
-            self.answer()
+    def do_HEAD(self) -> None:
+        self.answer()
 
-        def log_message(self, *words: object) -> None:
-            pass
+    def do_GET(self) -> None:
+        self.answer()
 
-        def answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            hub.asked[self.command, path] += 1
-            for pattern, reply in (
-                (r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", self.about),
-                (r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", self.tree),
-                (r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.file),
-            ):
-                found = re.fullmatch(pattern, path)
-                if found:
-                    name, revision, *rest = found.groups()
-                    repository = hub.repositories.get(name)
-                    if repository is None:
-                        return self.refuse(404, "RepoNotFound")
-                    revision = revision or "main"
-                    commit = revision if revision in repository.commits else repository.names.get(revision)
-                    if commit is None:
-                        return self.refuse(404, "RevisionNotFound")
-                    return reply(name, repository, commit, *rest)
-            return self.refuse(404, "EntryNotFound")
+    def log_message(self, *words: object) -> None:
+        pass
 
-        def about(self, name: str, repository: Repository, commit: str) -> None:
-            files = [{"rfilename": path} for path in repository.commits[commit]]
-            self.tell({"_id": commit[:24], "id": name, "sha": commit, "private": False, "siblings": files})
+    def answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.asked[self.command, path] += 1
+        for pattern, reply in (
+            (r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", self.about),
+            (r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", self.tree),
+            (r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.file),
+        ):
+            found = re.fullmatch(pattern, path)
+            if found:
+                name, revision, *rest = found.groups()
+                repository = self.hub.repositories.get(name)
+                if repository is None:
+                    return self.refuse(404, "RepoNotFound")
+                revision = revision or "main"
+                commit = revision if revision in repository.commits else repository.names.get(revision)
+                if commit is None:
+                    return self.refuse(404, "RevisionNotFound")
+                return reply(name, repository, commit, *rest)
+        return self.refuse(404, "EntryNotFound")
 
-        def tree(self, name: str, repository: Repository, commit: str) -> None:
-            self.tell(
-                [
-                    {"type": "file", "path": path, "size": len(content), "oid": _oid(content)}
-                    for path, content in repository.commits[commit].items()
-                ]
-            )
+    def about(self, name: str, repository: Repository, commit: str) -> None:
+        files = [{"rfilename": path} for path in repository.commits[commit]]
+        self.tell({"_id": commit[:24], "id": name, "sha": commit, "private": False, "siblings": files})
 
-        def file(self, name: str, repository: Repository, commit: str, path: str) -> None:
-            if repository.gated:
-                return self.refuse(403, "GatedRepo")
-            content = repository.commits[commit].get(path)
-            if content is None:
-                return self.refuse(404, "EntryNotFound", {"X-Repo-Commit": commit})
-            begin, wanted = 0, self.headers.get("Range")
-            if wanted:
-                hub.ranges.append(f"{path} {wanted}")
-                begin = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-            headers = {"X-Repo-Commit": commit, "ETag": f'"{_oid(content)}"', "Accept-Ranges": "bytes"}
-            if begin:
-                headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-            end = len(content)
-            if self.command == "GET" and hub.cut.get(path):
-                end = begin + hub.cut[path].pop(0)
-            self.send(206 if begin else 200, content[begin:end], headers, len(content) - begin)
-            if end < len(content):
-                self.close_connection = True
-            return None
+    def tree(self, name: str, repository: Repository, commit: str) -> None:
+        self.tell(
+            [
+                {"type": "file", "path": path, "size": len(content), "oid": _oid(content)}
+                for path, content in repository.commits[commit].items()
+            ]
+        )
 
-        def tell(self, content: object) -> None:
-            self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    def file(self, name: str, repository: Repository, commit: str, path: str) -> None:
+        if repository.gated:
+            return self.refuse(403, "GatedRepo")
+        content = repository.commits[commit].get(path)
+        if content is None:
+            return self.refuse(404, "EntryNotFound", {"X-Repo-Commit": commit})
+        begin, wanted = 0, self.headers.get("Range")
+        if wanted:
+            self.hub.ranges.append(f"{path} {wanted}")
+            begin = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{_oid(content)}"', "Accept-Ranges": "bytes"}
+        if begin:
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        end = len(content)
+        if self.command == "GET" and self.hub.cut.get(path):
+            end = begin + self.hub.cut[path].pop(0)
+        self.send(206 if begin else 200, content[begin:end], headers, len(content) - begin)
+        if end < len(content):
+            self.close_connection = True
+        return None
 
-        def refuse(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
-            self.send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": code, **(headers or {})})
+    def tell(self, content: object) -> None:
+        self.send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
-        def send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body) if length is None else length))
-            self.end_headers()
-            if self.command == "GET":
-                for begin in range(0, len(body), BLOCK):
-                    self.wfile.write(body[begin : begin + BLOCK])
+    def refuse(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        self.send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": code, **(headers or {})})
 
-    return Handler
+    def send(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command == "GET":
+            for begin in range(0, len(body), BLOCK):
+                self.wfile.write(body[begin : begin + BLOCK])
 
 
 def _oid(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights in the shapes that the hub publishes, each a folder as it would be found there."""
+"""Tiny checkpoints with random weights in the shapes that the hub publishes, as folders."""
 
 from collections.abc import Callable
 from pathlib import Path

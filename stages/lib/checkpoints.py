@@ -69,7 +69,9 @@ def twin_from_hub(model: Model, base: Checkpoint) -> Checkpoint:
     for key in ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size"):
         one, other = getattr(base.net.config, key, None), getattr(net.config, key, None)
         if one != other:
-            raise Problem(where, f"{key} {other}, where {model.name} has {one}", "its twin", "correct model.unquantised")
+            raise Problem(
+                where, f"{key} {other}, where {model.name} has {one}", "its twin", "correct model.unquantised"
+            )
     return Checkpoint(net, tokenizer, folder, commit)
 
 

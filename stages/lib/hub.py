@@ -52,7 +52,7 @@ def snapshot(name: str, revision: str | None) -> tuple[Path, str]:
             where,
             "the hub cannot be reached, and its cache on this machine has not got the whole model",
             "a connection, or the model in the cache",
-            "connect (and unset HF_HUB_OFFLINE), then run dvc repro; or set model.origin: folder with a folder you have",
+            "connect (and unset HF_HUB_OFFLINE), then run dvc repro; or set model.origin: folder for one you have",
         ) from error
     except (errors.HfHubHTTPError, httpx2.HTTPError) as error:
         raise Problem(

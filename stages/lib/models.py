@@ -137,6 +137,10 @@ def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
     auto = getattr(transformers, FAMILIES[model.family][0])
     held = settings_in(folder).get("quantization_config")
     options = loading_options(quantization, model.family, device_of(model), held)
+    if held:
+        # A checkpoint that is quantised already names the arithmetic of the machine that made it; ours may have none.
+        options["config"] = transformers.AutoConfig.from_pretrained(folder)
+        options["config"].quantization_config = held | {"bnb_4bit_compute_dtype": str(options["dtype"]).split(".")[-1]}
     try:
         loaded = auto.from_pretrained(folder, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -43,7 +43,7 @@ def loading_options(
 ) -> dict[str, Any]:
     """Arguments for `from_pretrained` that hold the weights as asked for on `device` ("cpu" or "cuda").
 
-    `held` is the `quantization_config` of a checkpoint that is quantised already: only its arithmetic is ours to choose.
+    `held` is the `quantization_config` of a checkpoint that is quantised already: nothing is left to ask for.
     """
     dtype = compute_dtype(quantization, family, device)
     agree(quantization, held)
@@ -54,8 +54,8 @@ def loading_options(
     from transformers import BitsAndBytesConfig
 
     if held:
-        options["quantization_config"] = held | {"bnb_4bit_compute_dtype": str(dtype).removeprefix("torch.")}
-    elif quantization.method == "int8":
+        return options
+    if quantization.method == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     else:
         options["quantization_config"] = BitsAndBytesConfig(
@@ -99,6 +99,19 @@ def agree(quantization: Quantization, held: dict[str, Any] | None) -> None:
             f"{found}, or a base that is not quantised",
             f"set quantization.method: {found}, or choose the full-precision model.name",
         )
+
+
+def layers_held(net: Any) -> dict[str, int]:
+    """How many linear layers of `net` are held in which way: none, int8, nf4."""
+    import torch
+
+    ways = {"Linear4bit": "nf4", "Linear8bitLt": "int8"}
+    found: dict[str, int] = {}
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Linear):  # bitsandbytes' layers are Linear too
+            way = ways.get(type(layer).__name__, "none")
+            found[way] = found.get(way, 0) + 1
+    return found
 
 
 def require_bitsandbytes() -> None:

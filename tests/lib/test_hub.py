@@ -141,7 +141,7 @@ def test_of_sharded_weights_each_shard_and_their_index_is_brought():
 def impatient(monkeypatch):
     """The hub's client, but writing small blocks and without its pauses."""
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 50_000)
-    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -201,6 +201,7 @@ def test_a_gated_model_is_told_with_how_to_get_in(hub, llamas):
     assert "accept the licence" in problem.do
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("offline", [True, False])
 def test_without_a_network_it_says_so(hub, tmp_path, monkeypatch, offline):
     hub.here(monkeypatch, tmp_path / "empty", offline=offline)
@@ -282,7 +283,9 @@ def test_a_tokenizer_that_knows_more_than_the_model_is_told(hub, tmp_path):
 
 def test_settings_of_generation_that_a_checkpoint_brings_do_not_act(broken):
     """Published ones sample, punish repetition, and may not even be saved again."""
-    broken(generation_config__json=json.dumps({"temperature": 0.6, "repetition_penalty": 1.3, "eos_token_id": 1}).encode())
+    broken(
+        generation_config__json=json.dumps({"temperature": 0.6, "repetition_penalty": 1.3, "eos_token_id": 1}).encode()
+    )
     kept = from_hub(asking()).net.generation_config
     assert kept.repetition_penalty in (None, 1.0)
     assert kept.temperature in (None, 1.0)
