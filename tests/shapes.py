@@ -21,7 +21,7 @@ def ids(family: str, words: Any = None) -> dict[str, int]:
 
 
 def t5(words: Any = None, **changes: Any) -> Any:
-    """A T5; `feed_forward_proj="gated-gelu"` with a head of its own is FLAN's shape, the default PTT5's."""
+    """A T5; as it is, PTT5's: the feed-forward not gated, the embeddings for a head."""
     from transformers import AutoModelForSeq2SeqLM, T5Config
 
     shape = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
@@ -30,7 +30,10 @@ def t5(words: Any = None, **changes: Any) -> Any:
 
 
 def flan() -> Any:
-    return t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    """FLAN-T5's: a gated feed-forward, and a head that is not the embeddings."""
+    net = t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    net.lm_head.weight = torch.nn.Parameter(torch.randn_like(net.shared.weight))  # transformers ties a new one's
+    return net
 
 
 SHAPE = {

@@ -55,6 +55,7 @@ def test_a_published_model_becomes_the_base_unchanged(shape, hub, tmp_path):
     assert words.get_vocab() == tokenizer(family).get_vocab()
     for (name, weight), (_, other) in zip(net.named_parameters(), got.named_parameters(), strict=True):
         assert torch.equal(weight, other), name
+    assert torch.equal(net.get_output_embeddings().weight, got.get_output_embeddings().weight)
     ids = torch.tensor([words("Abajur")["input_ids"]])
     assert torch.equal(net.eval()(input_ids=ids, labels=ids).logits, got.eval()(input_ids=ids, labels=ids).logits)
 
