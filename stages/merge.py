@@ -11,7 +11,7 @@ from stages.lib.adapters import load_adapter
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
-from stages.lib.merging import Merge, card, insist, load_full, parity, weights_folded_into
+from stages.lib.merging import Merge, card, dequantised, insist, load_full, parity, weights_folded_into
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.predictions import read_rows
 from stages.lib.prompts import Prompt, chosen, encode
@@ -71,7 +71,8 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
     net, _ = load_adapter(load_full(base, params.model, "float32"), adapter)
     net = net.merge_and_unload(safe_merge=True)
     with whole(merged) as begun:
-        net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun)
+        # transformers would turn dequantised weights back into the way they were held, and cannot.
+        net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun, save_original_format=not dequantised(base))
         tokenizer.save_pretrained(begun)
         after = look(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
         facts = parity(before, after)

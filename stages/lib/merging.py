@@ -42,11 +42,16 @@ def load_full(folder: Path, model: Model, dtype: str) -> Any:
     return net.eval()
 
 
+def dequantised(folder: Path) -> bool:
+    """Whether `load_full` has nothing but the quantised weights of `folder` to make full ones of."""
+    return "quantization_config" in settings_in(folder) and not (folder / TWIN).is_dir()
+
+
 def weights_folded_into(folder: Path, quantization: Quantization) -> str:
     """Which weights the adapter is folded into, in words, for the report."""
     if (folder / TWIN).is_dir():
         return "the full-precision twin of a quantised base"
-    if settings_in(folder).get("quantization_config"):
+    if dequantised(folder):
         return "the dequantised weights of a quantised base"
     return "the base" if quantization.method == "none" else "the base, unquantised"
 

@@ -9,6 +9,7 @@ import torch
 
 from stages.lib.checkpoints import from_hub, twin_from_hub
 from stages.lib.hub import weights_among
+from stages.lib.merging import load_full, weights_folded_into
 from stages.lib.models import load_model, load_tokenizer
 from stages.lib.quantization import Quantization
 from stages.plumbing.problem import Problem
@@ -361,3 +362,28 @@ def test_the_twin_of_a_base_in_four_bit_must_be_its_twin(hub, four_bit, llamas, 
 def test_a_twin_is_for_models_of_the_hub():
     with pytest.raises(ValueError, match="unquantised names a model on the hub"):
         section(origin="folder", unquantised="someone/model")
+
+
+def test_merge_folds_into_the_twin_or_into_the_dequantised_weights(hub, four_bit, llamas, tmp_path):
+    hub.publish("someone/model", llamas)
+    hub.publish("someone/model-4bit", four_bit)
+    asked = asking("someone/model-4bit", unquantised="someone/model")
+    made = from_hub(asked)
+    made.write(tmp_path / "base")
+    own = load_full(tmp_path / "base", asked, "float32")
+    assert weights_folded_into(tmp_path / "base", NF4) == "the dequantised weights of a quantised base"
+    twin_from_hub(asked, made).write(tmp_path / "base/unquantised")
+    twin = load_full(tmp_path / "base", asked, "float32")
+    assert weights_folded_into(tmp_path / "base", NF4) == "the full-precision twin of a quantised base"
+    weights = [net.model.layers[0].mlp.up_proj.weight for net in (llama(), own, twin)]
+    assert torch.equal(weights[0], weights[2])
+    assert [weight.dtype for weight in weights] == [torch.float32] * 3
+    # NF4 keeps a weight to within a fifth of the largest of its block of 64.
+    assert 0 < (weights[0] - weights[1]).abs().max() < 0.2 * weights[0].abs().max()
+    own.save_pretrained(tmp_path / "merged", save_original_format=False)  # as the stage merge does
+    assert "quantization_config" not in json.loads((tmp_path / "merged/config.json").read_text())
+    ids = torch.tensor([[5, 6, 7]])
+    held = load_model(tmp_path / "base", asked, NF4)
+    with torch.inference_mode():
+        # The same weights, computed with once as they are held and once unpacked: rounding alone.
+        assert (held(ids).logits - own(ids).logits).abs().max() < 0.05

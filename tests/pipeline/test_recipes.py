@@ -200,7 +200,7 @@ def test_weights_are_held_and_trained_as_the_recipe_says(done):
     assert summary["effective_batch"] == case.batch
     assert summary["steps"] == {"planned": 3, "done": 3}
     for way, layers in case.held.items():
-        assert f"weights held as {way}".ljust(30) + f" {layers} linear layers" in said
+        assert f"weights held as {way}".ljust(28) + f" {layers} linear layers" in said
 
 
 def test_the_model_reads_the_prompt_of_the_recipe(done):
