@@ -1,12 +1,15 @@
 """Whether a machine and a checkout are ready for a run: each finding is one line, and says what to do."""
 
+import re
 import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from afina.inputs import require_inputs
+from stages.lib.files import read_json
 from stages.plumbing.params import PARAMS, load
 from stages.plumbing.problem import Problem
 
@@ -51,8 +54,9 @@ def _inputs(project: Path) -> list[tuple[bool, str]]:
         require_inputs(project)
     except Problem as problem:
         return [(False, str(problem))]
-    path = Path(load(project / PARAMS)["source"]["path"])
-    findings = [(True, f"{PARAMS} is a valid recipe"), (True, f"source {path}")]
+    params = load(project / PARAMS)
+    path = Path(params["source"]["path"])
+    findings = [(True, f"{PARAMS} is a valid recipe"), *_pin(project, params["model"]), (True, f"source {path}")]
     asked = ["git", "ls-files", "--error-unmatch", str(path)]
     tracked = subprocess.run(asked, cwd=project, check=False, capture_output=True).returncode == 0
     if not tracked and not path.is_absolute():
@@ -60,6 +64,18 @@ def _inputs(project: Path) -> list[tuple[bool, str]]:
             (True, "  for dvc exp run --queue name it by an absolute path: a queued run works in a copy of the commit")
         )
     return findings
+
+
+def _pin(project: Path, model: dict[str, Any]) -> list[tuple[bool, str]]:
+    """A word on a base whose revision may move, with the commit that it was when the stage base ran here."""
+    revision = str(model["revision"] or "main")
+    if model["origin"] != "hub" or re.fullmatch(r"[0-9a-f]{40}", revision):
+        return []
+    report = project / "reports/base.json"
+    told = read_json(report) if report.is_file() else {}
+    known = told.get("commit") if told.get("name") == model["name"] else None
+    do = f"pin model.revision: {known}" if known else "the stage base will say which commit it is: pin that"
+    return [(True, f"  {model['name']} at {revision}, a name that may move: {do}")]
 
 
 def _disk(project: Path) -> tuple[bool, str]:

@@ -21,7 +21,10 @@ def require_inputs(project: Path) -> None:
     ):
         if not (project / path).exists():
             raise Problem(
-                f"{PARAMS}, {key}: {path}", "no such file or folder", what, f"correct {key}, or bring the file"
+                f"{PARAMS}, {key}: {path}",
+                "no such file or folder",
+                what,
+                f"bring it (docs/recipes.md says how for each recipe), or correct {key}",
             )
     source = project / recipe.source.path
     if is_pointer(source):

@@ -4,13 +4,12 @@ python -m stages.base data/samples/corpus.txt models/base reports/base.json
 """
 
 from pathlib import Path
-from typing import Any
 
-from stages.lib.checkpoints import from_folder, from_hub
+from stages.lib.checkpoints import Checkpoint, from_folder, from_hub, twin_from_hub
 from stages.lib.corpus import read_corpus
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256_of_folder, whole, write_json
-from stages.lib.models import Model
+from stages.lib.models import TWIN, Model
 from stages.lib.scratch import make_model, make_tokenizer, pretrain
 from stages.plumbing.console import only_our_bars, say
 from stages.plumbing.params import Sections
@@ -25,31 +24,43 @@ def main(source: Path, base: Path, report: Path) -> None:
     model = Params.read().model
     make_deterministic(model.seed, model.threads)
     only_our_bars()
-    pretraining = None
+    pretraining = twin = None
     if model.origin == "scratch":
-        net, tokenizer, pretraining = from_scratch(source, model)
+        made, pretraining = from_scratch(source, model)
     else:
-        net, tokenizer = {"folder": from_folder, "hub": from_hub}[model.origin](model)
+        made = {"folder": from_folder, "hub": from_hub}[model.origin](model)
     with whole(base) as begun:
-        net.save_pretrained(begun)
-        tokenizer.save_pretrained(begun)
-    facts = {"parameters": net.num_parameters(), "vocabulary": len(tokenizer)}
+        made.write(begun)
+        if model.unquantised:
+            twin = write_twin(begun / TWIN, model, made)
+    facts = {"parameters": made.net.num_parameters(), "vocabulary": len(made.tokenizer)}
     for fact, value in facts.items():
         say(fact, value)
+    if made.commit:
+        say("commit", made.commit + ("" if model.revision == made.commit else f" (pin it: revision: {made.commit})"))
     write_json(
         report,
         {
             **facts,
             **model.model_dump(include={"family", "origin", "name", "revision"}),
-            "commit": getattr(net.config, "_commit_hash", None) if model.origin == "hub" else None,
+            "commit": made.commit,
+            "unquantised": twin,
             "pretraining": pretraining,
             "sha256": sha256_of_folder(base),
         },
     )
 
 
-def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]]:
-    """A tokenizer and a model taught on `corpus`, and the facts of the pretraining."""
+def write_twin(folder: Path, model: Model, made: Checkpoint) -> dict[str, str | None]:
+    """Write the full-precision twin of the quantised base `made` into `folder`; returns its name and commit."""
+    twin = twin_from_hub(model, made)
+    twin.write(folder)
+    say("full-precision twin", f"{model.unquantised}, commit {twin.commit}")
+    return {"name": model.unquantised, "commit": twin.commit}
+
+
+def from_scratch(corpus: Path, model: Model) -> tuple[Checkpoint, dict[str, float]]:
+    """A model and a tokenizer taught on `corpus`, and the facts of the pretraining."""
     texts = read_corpus(corpus)
     say("corpus", len(texts), "texts")
     tokenizer = make_tokenizer(texts, model.family, model.scratch)
@@ -58,7 +69,7 @@ def from_scratch(corpus: Path, model: Model) -> tuple[Any, Any, dict[str, float]
     last = losses[-50:]
     facts = {"texts": len(texts), "steps": len(losses), "loss": round(sum(last) / len(last), 4)}
     say("pretraining loss", facts["loss"], "(mean of the last 50 steps)")
-    return net, tokenizer, facts
+    return Checkpoint(net, tokenizer), facts
 
 
 if __name__ == "__main__":

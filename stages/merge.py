@@ -5,13 +5,14 @@ python -m stages.merge models/base models/adapter data/split/test.parquet report
 """
 
 from pathlib import Path
+from typing import Any
 
 from stages.lib.adapter_folder import method_of
 from stages.lib.adapters import folded, load_adapter, unfoldable
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
-from stages.lib.merging import Merge, card, insist, load_full, parity
+from stages.lib.merging import Merge, card, dequantised, insist, load_full, parity, weights_folded_into
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.predictions import read_rows
 from stages.lib.prompts import Prompt, chosen, encode
@@ -53,7 +54,7 @@ def decline(merged: Path, report: Path, reason: str) -> None:
     say("nothing merged", reason)
 
 
-def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) -> dict[str, float]:
+def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) -> dict[str, Any]:
     """Write the merged model when it answers like base and adapter together; returns how close it is."""
     import torch
 
@@ -71,14 +72,15 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
     net, _ = load_adapter(load_full(base, params.model, "float32"), adapter)
     net = folded(net)
     with whole(merged) as begun:
-        net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun)
+        # transformers would turn dequantised weights back into the way they were held, and cannot.
+        net.to(getattr(torch, params.merge.dtype)).save_pretrained(begun, save_original_format=not dequantised(base))
         tokenizer.save_pretrained(begun)
         after = look(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
         facts = parity(before, after)
         insist(facts, params.merge)
         said = card(params.model, method_of(adapter), chosen(params.prompt).text, params.merge, facts)
         (begun / "README.md").write_text(said, "utf-8")
-    return facts
+    return facts | {"folded_into": weights_folded_into(base, params.quantization)}
 
 
 if __name__ == "__main__":

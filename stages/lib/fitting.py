@@ -13,7 +13,7 @@ from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
 from stages.lib.prompts import Encoded, Prompt, check_room, encode
-from stages.lib.quantization import Quantization
+from stages.lib.quantization import Quantization, layers_held
 from stages.lib.resumption import keeper, last_complete
 from stages.lib.training import (
     Plan,
@@ -115,6 +115,8 @@ def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
         net = prepare_model_for_kbit_training(
             net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
         )
+    for way, layers in layers_held(net).items():
+        say(f"weights held as {way}", layers, "linear layers")
     wrapped, expected = attach(net, choices, base)
     if choices.train.gradient_checkpointing and choices.adapter.method != "full":
         # Frozen embeddings give inputs without a gradient, and a checkpointed layer would then give none either.

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stages.lib.adapter_folder import TITLES
-from stages.lib.models import FAMILIES, Model, device_of
+from stages.lib.models import FAMILIES, TWIN, Model, device_of, settings_in
+from stages.lib.quantization import Quantization
 from stages.lib.views import View
 from stages.plumbing.console import only_our_bars
 from stages.plumbing.problem import Problem
@@ -23,13 +24,37 @@ class Merge(Section):
 
 
 def load_full(folder: Path, model: Model, dtype: str) -> Any:
-    """The model of `folder` with unquantised weights of `dtype`."""
+    """The model of `folder` with unquantised weights of `dtype`.
+
+    Of a base that is quantised already, these are the weights of its full-precision twin where the stage base brought
+    one (`model.unquantised`), else its own weights, dequantised.
+    """
     import torch
     import transformers
 
     only_our_bars()
     auto = getattr(transformers, FAMILIES[model.family][0])
-    return auto.from_pretrained(folder, dtype=getattr(torch, dtype), device_map={"": device_of(model)}).eval()
+    twin = folder / TWIN
+    net = auto.from_pretrained(
+        twin if twin.is_dir() else folder, dtype=getattr(torch, dtype), device_map={"": device_of(model)}
+    )
+    if getattr(net, "hf_quantizer", None):
+        net = net.dequantize(dtype=getattr(torch, dtype))
+    return net.eval()
+
+
+def dequantised(folder: Path) -> bool:
+    """Whether `load_full` has nothing but the quantised weights of `folder` to make full ones of."""
+    return "quantization_config" in settings_in(folder) and not (folder / TWIN).is_dir()
+
+
+def weights_folded_into(folder: Path, quantization: Quantization) -> str:
+    """Which weights the adapter is folded into, in words, for the report."""
+    if (folder / TWIN).is_dir():
+        return "the full-precision twin of a quantised base"
+    if dequantised(folder):
+        return "the dequantised weights of a quantised base"
+    return "the base" if quantization.method == "none" else "the base, unquantised"
 
 
 def parity(tuned: View, merged: View) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The base model: which one, and loading it with its tokenizer from a folder."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ class Model(Section):
     path: Path
     name: str | None
     revision: str | None
+    unquantised: str | None
     device: Literal["auto", "cpu", "cuda"]
     threads: int = Field(ge=1)
     seed: int = Field(ge=0)
@@ -50,8 +52,13 @@ class Model(Section):
     def _a_hub_model_has_a_name(self) -> "Model":
         if self.origin == "hub" and not self.name:
             raise ValueError("origin hub wants model.name, such as google/flan-t5-base")
+        if self.origin != "hub" and self.unquantised:
+            raise ValueError("unquantised names a model on the hub: null, or origin hub")
         return self
 
+
+# Where models/base keeps the full-precision twin of a base that is quantised already.
+TWIN = "unquantised"
 
 # family → (class of the model in transformers, side on which prompts are padded, PEFT's name of the task)
 FAMILIES: dict[str, tuple[str, str, str]] = {
@@ -103,14 +110,37 @@ def load_tokenizer(folder: Path, family: str) -> Any:
     return tokenizer
 
 
+def settings_in(folder: Path) -> dict[str, Any]:
+    """The content of a checkpoint's config.json."""
+    path = folder / "config.json"
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise Problem(
+            str(path),
+            "no such file" if isinstance(error, FileNotFoundError) else f"broken JSON: {error}",
+            "the configuration of a checkpoint, as save_pretrained writes it",
+            "bring the checkpoint anew; one in models/base by dvc repro -f base",
+        ) from None
+    if not isinstance(settings, dict):
+        raise Problem(str(path), f"a {type(settings).__name__}", "a JSON object", "bring the checkpoint anew")
+    return settings
+
+
 def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
     """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says."""
+    import torch
     import transformers
     from safetensors import SafetensorError
 
     only_our_bars()
     auto = getattr(transformers, FAMILIES[model.family][0])
-    options = loading_options(quantization, model.family, device_of(model))
+    held = settings_in(folder).get("quantization_config")
+    options = loading_options(quantization, model.family, device_of(model), held)
+    if held:
+        # A checkpoint that is quantised already names the arithmetic of the machine that made it; ours may have none.
+        options["config"] = transformers.AutoConfig.from_pretrained(folder)
+        options["config"].quantization_config = held | {"bnb_4bit_compute_dtype": str(options["dtype"]).split(".")[-1]}
     try:
         loaded = auto.from_pretrained(folder, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -120,7 +150,10 @@ def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
             f"a {model.family} checkpoint in the format of transformers",
             "check model.family and model.origin in params.yaml, then run the stage base again: dvc repro -f base",
         ) from error
-    for layer in loaded.modules():
+    for name, layer in loaded.named_modules():
+        if model.family == "seq2seq" and name.endswith(".wo") and isinstance(layer, torch.nn.Linear):
+            # What leaves a T5's feed-forward is too large for half precision; bitsandbytes leaves `wo` alone as well.
+            layer.float()
         # On CPUs with bf16 units bitsandbytes repacks 4-bit weights whenever a model is evaluated, and not to the bit:
         # looking at a model would change its training.
         if hasattr(layer, "support_avx512bf16_for_cpu"):

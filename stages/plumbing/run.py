@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,20 +25,29 @@ def run(main: Callable[..., None]) -> None:
         app()
     except Problem as problem:
         tell(name, problem)
-    except OSError as error:
-        if error.errno not in OF_THE_MACHINE:
+    except Exception as error:
+        problem = of_the_machine(error)
+        if problem is None:
             raise
-        where, wanted, do = (
-            str(error.filename or "the disk"),
-            "a place to read and write",
-            "make room or give permission",
-        )
-        tell(name, Problem(where, error.strerror or str(error), wanted, f"{do}, then run the stage again"))
+        tell(name, problem)
 
 
 # What a person can put right and no code can: a full disk, a full quota, a file larger than the limit (`ulimit -f`), no
 # permission, a read-only file system.
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def of_the_machine(error: Exception) -> Problem | None:
+    """The problem that an error tells of when the machine is the cause, else None."""
+    number, where = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    if number is None:
+        # Libraries written in Rust, safetensors among them, tell the number in words alone.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(told[1]) if told else None
+    if number not in OF_THE_MACHINE:
+        return None
+    do = "make room or give permission, then run the stage again"
+    return Problem(str(where or "the disk"), os.strerror(number), "a place to read and write", do)
 
 
 def tell(name: str, problem: Problem) -> NoReturn:

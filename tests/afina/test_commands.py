@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from afina.doctor import _pin
 from afina.recipes import choose, listed
 from stages.plumbing.problem import Problem
 
@@ -78,7 +79,7 @@ def test_a_missing_input_is_told_before_anything_starts(tmp_path, key, old):
     said = afina("check", cwd=tmp_path)
     assert said.returncode == 1
     assert f"{key}: data/samples/none-{old}" in said.stderr
-    assert f"correct {key}" in said.stderr
+    assert f"or correct {key}" in said.stderr
     assert "Traceback" not in said.stderr
 
 
@@ -87,3 +88,16 @@ def test_the_doctor_names_what_it_looked_at():
     assert "params.yaml is a valid recipe" in said.stdout
     assert "Python 3." in said.stdout
     assert "Traceback" not in said.stderr
+
+
+def test_the_doctor_says_how_to_pin_a_base_whose_revision_moves(tmp_path):
+    hub = {"origin": "hub", "name": "someone/model", "revision": "main"}
+    commit = "7bcac572ce56db69c1ea7c8af255c5d7c9672fc2"
+    assert "the stage base will say which commit it is" in _pin(tmp_path, hub)[0][1]
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/base.json").write_text(f'{{"name": "someone/model", "commit": "{commit}"}}')
+    told = f"  someone/model at main, a name that may move: pin model.revision: {commit}"
+    assert _pin(tmp_path, hub) == _pin(tmp_path, hub | {"revision": None}) == [(True, told)]
+    assert "the stage base will say" in _pin(tmp_path, hub | {"name": "someone/other"})[0][1]
+    assert _pin(tmp_path, hub | {"revision": commit}) == []
+    assert _pin(tmp_path, hub | {"origin": "scratch"}) == []

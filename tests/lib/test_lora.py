@@ -9,6 +9,7 @@ from stages.plumbing.problem import Problem
 from tests.lib.tiny import model
 
 PLAIN = ["q", "k", "v", "o", "wi", "wo"]
+LLAMA_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 GATED = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]
 
 
@@ -31,6 +32,7 @@ FULL_SIZE = {
     "PTT5": (t5_base(feed_forward_proj="relu"), AutoModelForSeq2SeqLM, PLAIN, 16, 6_488_064),
     "FLAN-T5": (t5_base(d_ff=2048, feed_forward_proj="gated-gelu"), AutoModelForSeq2SeqLM, GATED, 16, 6_782_976),
     "TinyLlama": (TINYLLAMA, AutoModelForCausalLM, ["all-linear"], 32, 25_231_360),
+    "TinyLlama in 4 bit": (TINYLLAMA, AutoModelForCausalLM, LLAMA_LAYERS, 16, 12_615_680),
 }
 
 

@@ -1,5 +1,6 @@
 """A whole project at tiny scale, run by DVC itself, for each model family."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -47,9 +48,11 @@ def merge(first: dict, second: dict) -> dict:
     }
 
 
-def run(project: Path, *command: str, check: bool = True) -> str:
-    """Run a command in the project and return all it printed."""
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=900, check=False)
+def run(project: Path, *command: str, check: bool = True, env: dict[str, str] | None = None) -> str:
+    """Run a command in the project, with further variables `env`, and return all it printed."""
+    done = subprocess.run(
+        command, cwd=project, capture_output=True, text=True, timeout=900, check=False, env=os.environ | (env or {})
+    )
     said = done.stdout + done.stderr
     assert not check or done.returncode == 0, said[-5000:]
     return said
