@@ -15,7 +15,7 @@ from stages.lib.predictions import read_rows
 from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
-from stages.lib.resumption import clear, ingredients, keep_checkpoints, workplace
+from stages.lib.resumption import clear, ingredients, keep_checkpoints, room, workplace
 from stages.lib.run_report import run_report
 from stages.lib.training import Train
 from stages.lib.tsv import write_rows
@@ -41,7 +41,7 @@ def main(
     told = ingredients(params.model_dump(mode="json"), [train, validation], base)
     with logged("train"), workplace(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
-        with whole(adapter) as begun:
+        with room(adapter), whole(adapter) as begun:
             save(fitted.net, fitted.tokenizer, begun, base, params.model.family)
             keep_checkpoints(folder, begun, params.train.keep_checkpoints)
         write_json(summary, fitted.summary)

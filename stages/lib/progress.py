@@ -9,6 +9,7 @@ from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
 from stages.lib.prompts import Encoded, Prompt
+from stages.lib.resumption import room
 from stages.lib.words import words
 from stages.plumbing.console import bar, say
 from stages.plumbing.problem import Problem
@@ -57,6 +58,25 @@ def judged(trainer: type, judge: Judge) -> type:
     """`trainer` with the judge's metrics beside the validation loss of each evaluation."""
 
     class Judged(trainer):
+        evaluation_seconds = 0.0
+        evaluating = False
+        begun: float | None = None  # when the first step of this process began, in seconds since 1970
+
+        def training_step(self, *args: Any, **kwargs: Any) -> Any:
+            self.begun = self.begun or time.time()
+            return super().training_step(*args, **kwargs)
+
+        def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+            started, self.evaluating = time.monotonic(), True
+            metrics = super().evaluate(*args, **kwargs)
+            self.evaluation_seconds += time.monotonic() - started
+            self.evaluating = False
+            return metrics
+
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            with room(Path(self.args.output_dir)):
+                super()._save_checkpoint(*args, **kwargs)
+
         def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
             output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in judge(self.model).items()})
@@ -110,7 +130,7 @@ class Best:
         if best and self.sign * value <= self.sign * best["value"]:
             return False
         name = f"best-{step}.safetensors"
-        with whole(self.folder / name) as begun:
+        with room(self.folder), whole(self.folder / name) as begun:
             save_file({key: tensor.contiguous() for key, tensor in get_peft_model_state_dict(net).items()}, begun)
         write_json(self.folder / "best.json", {"step": step, "value": value, "metric": self.metric, "file": name})
         if best and best["file"] != name:

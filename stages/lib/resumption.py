@@ -20,6 +20,7 @@ from typing import Any
 
 from stages.lib.files import sha256, sha256_of_folder, write_json
 from stages.plumbing.console import say
+from stages.plumbing.problem import Problem
 
 WORK = Path("work/train")
 LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
@@ -103,6 +104,28 @@ def keep_checkpoints(folder: Path, adapter: Path, count: int) -> None:
         target.mkdir(parents=True)
         shutil.copyfile(path.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
         shutil.copyfile(adapter / "adapter_config.json", target / "adapter_config.json")
+
+
+# What torch and safetensors say when a write fails: their own words, or the number of the system's error in passing.
+UNWRITTEN = ("No space left", "File too large", "Disk quota", "unexpected pos", "file write failed", "os error 28")
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Turn whatever a full disk looks like, met while something is written to `folder`, into one problem."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not any(word in str(error) for word in UNWRITTEN):
+            raise
+        raise Problem(
+            str(folder),
+            f"a disk that took no more ({' '.join(str(error).split())[:120]})",
+            "room for a checkpoint beside the last good one, which is kept",
+            "make room, then dvc repro: the same run goes on from its last saved state",
+        ) from error
 
 
 def last_complete(folder: Path) -> Path | None:

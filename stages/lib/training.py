@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from stages.lib.models import Model, device_of
 from stages.lib.prompts import Encoded, Prompt
 from stages.lib.quantization import Quantization, compute_dtype
-from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
 LOGGED = 1000  # log entries of a training at most: they travel in every checkpoint
@@ -125,7 +124,6 @@ def arguments(train: Train, model: Model, quantization: Quantization, folder: Pa
         "adam_beta2": train.beta2,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "label_smoothing_factor": train.label_smoothing if model.family == "causal" else 0.0,
         "neftune_noise_alpha": train.neftune_noise,
         "activation_checkpointing": train.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False} if train.gradient_checkpointing else None,
@@ -157,7 +155,7 @@ def lengthen(settings: Any, schedule: Plan, train: Train) -> None:
 
 
 def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
-    """A T5's loss: the mean over all supervised tokens of a step, whatever the number of its batches.
+    """The loss of both families: the mean over all supervised tokens of a step, whatever the number of its batches.
 
     transformers divides a T5's accumulated loss by nothing at all, since T5 takes `num_items_in_batch` and ignores it:
     four accumulated batches gave a gradient four times too large. Label smoothing is for training alone.
@@ -175,26 +173,42 @@ def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
 
 
 def trainer_of(family: str) -> type:
-    """The library's trainer for a family."""
+    """The trainer for a family: the library's, with our loss."""
     if family == "seq2seq":
         from transformers import Seq2SeqTrainer
 
         return Seq2SeqTrainer
     from trl import SFTTrainer
 
-    return SFTTrainer
+    class Trainer(SFTTrainer):
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,  # noqa: FBT001, FBT002 - the library calls it so
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            """Logits of the positions before a supervised token alone.
+
+            TRL's own loss leaves prompts out on GPUs only, projects every position twice, measures entropy and hits
+            at each step, and runs a whole second forward pass for them when labels are smoothed.
+            """
+            labels = inputs["labels"]
+            supervised = (labels[:, 1:] != -100).any(0).nonzero().squeeze(1)
+            told = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            # Counted from the end: an adapter that puts tokens of its own before the row moves all positions.
+            outputs = model(**told, use_cache=False, logits_to_keep=supervised - labels.shape[1])
+            loss = self.compute_loss_func(outputs, labels[:, supervised + 1], num_items_in_batch)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                loss = loss * self.accelerator.num_processes  # of all their tokens; their gradients' mean is taken
+            return (loss, outputs) if return_outputs else loss
+
+    return Trainer
 
 
 def settings_of(family: str, common: dict[str, Any], train: Train, prompt: Prompt) -> Any:
     """The trainer's arguments object for a family."""
     if family == "seq2seq":
-        if train.packing:
-            raise Problem(
-                "params.yaml, train.packing",
-                "true for a seq2seq model",
-                "packing only for model.family: causal",
-                "set train.packing: false; train.group_by_length saves padding instead",
-            )
         from transformers import Seq2SeqTrainingArguments
 
         return Seq2SeqTrainingArguments(**common)
