@@ -4,6 +4,7 @@ python -m stages.train models/base data/split/train.parquet data/split/validatio
     models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from stages.lib.determinism import make_deterministic
@@ -12,6 +13,7 @@ from stages.lib.fitting import Rows, fit
 from stages.lib.lora import Lora, save
 from stages.lib.models import Model
 from stages.lib.predictions import read_rows
+from stages.lib.processes import joined, launch, leads, rank
 from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
@@ -37,10 +39,18 @@ def main(
 ) -> None:
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation))
-    make_deterministic(params.train.seed, params.model.threads)
+    processes = params.train.processes
+    make_deterministic(params.train.seed, max(1, params.model.threads // processes))
     told = ingredients(params.model_dump(mode="json"), [train, validation], base)
-    with logged("train"), workplace(told, Path.cwd()) as folder:
+    if processes > 1 and rank() is None:
+        with workplace(told, Path.cwd()) as folder:
+            launch(processes, folder)
+        return
+    place = workplace if rank() is None else joined
+    with logged("train") if leads() else nullcontext(), place(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
+        if not leads():
+            return
         with room(adapter), whole(adapter) as begun:
             save(fitted.net, fitted.tokenizer, begun, base, params.model.family)
             keep_checkpoints(folder, begun, params.train.keep_checkpoints)

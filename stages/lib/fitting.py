@@ -10,10 +10,11 @@ from stages.lib.health import WORDS, Point, health
 from stages.lib.lora import Lora, attach, expected_parameters, matched
 from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, is_out_of_memory, peak, used
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
+from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
 from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
 from stages.lib.prompts import Encoded, Prompt, check_room, encode
 from stages.lib.quantization import Quantization
-from stages.lib.resumption import keeper, last_complete
+from stages.lib.resumption import clear_unfinished, keeper, last_complete
 from stages.lib.training import (
     Plan,
     Train,
@@ -75,6 +76,8 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
             return attempt(base, rows, folder, choices, train)
         except OutOfMemory as met:
             made = cut(folder, train, met)
+            if workers() > 1:
+                leave_to_begin_again(folder)
         change = f"{made['of']} batches go from {made['from']} to {made['to']} rows"
         say("out of memory", f"at step {made['step']}: {change}, and the run goes on from its last saved state")
         release()
@@ -95,16 +98,17 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     batches = batch_facts(encoded, train)
     how = greedy(choices.prompt, train.evaluation.batch_size)
     judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
-    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices, train)
+    mine = train.of_one_process()
+    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices, mine)
     sequences = len(trainer.train_dataset)  # rows, or what they were packed into
     length = plan(sequences, train)
     lengthen(trainer.args, length, train)
     announce(net, rows, sequences, length, choices.model, train)
-    before, wanted = used(), estimate(trainer, train)
+    before, wanted = used(), estimate(trainer, mine)
     say("memory wanted", f"about {wanted['peak'] / 2**30:.2f} GiB, {available() / 2**30:.1f} GiB are free")
 
     best = Best(folder, train.early_stopping.metric)
-    stop = keeper(length.log_every)
+    stop = keeper(length.log_every, lambda asked: any_of(asked, trainer.args.device), together)
     tokens_per_step = batches["tokens_per_row"] * len(rows.train) / sequences * length.effective_batch
     trainer.add_callback(watcher(best, length.steps, tokens_per_step))
     trainer.add_callback(stop)
@@ -245,6 +249,9 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     import psutil
     from transformers import TrainerState
 
+    if leads():
+        clear_unfinished(folder)
+    together()
     checkpoint = last_complete(folder)
     if checkpoint:
         say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
@@ -255,12 +262,15 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     else:
         seconds = trained_seconds(trainer, checkpoint)
     if stop.stopped(trainer.state):
-        raise Problem(
+        problem = Problem(
             f"training, step {trainer.state.global_step} of {trainer.state.max_steps}",
             f"{stop.asked}; everything is saved",
             "to go on to the end",
             "dvc repro: the same run goes on from this step",
         )
+        if workers() > 1:
+            all_stopped(folder, problem)
+        raise problem
     return {
         "seconds": seconds,
         "evaluation_seconds": round(trainer.evaluation_seconds, 4),

@@ -8,6 +8,7 @@ from typing import Any
 from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
+from stages.lib.processes import from_the_first, leads, together, workers
 from stages.lib.prompts import Encoded, Prompt
 from stages.lib.resumption import room
 from stages.lib.words import words
@@ -79,7 +80,8 @@ def judged(trainer: type, judge: Judge) -> type:
 
         def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in judge(self.model).items()})
+            found = from_the_first(judge(self.model) if leads() else None)
+            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in found.items()})
             return output
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -87,7 +89,7 @@ def judged(trainer: type, judge: Judge) -> type:
                 return super()._get_train_sampler(train_dataset)
             rows = self.train_dataset  # the one in hand has lost what the model does not read
             lengths = list(rows["length"]) if "length" in rows.column_names else [len(ids) for ids in rows["input_ids"]]
-            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * workers()
             return grouped_by_length(batch, lengths, self.args.seed)
 
     return Judged
@@ -127,8 +129,11 @@ class Best:
         from safetensors.torch import save_file
 
         best = self.read()
+        together()  # all have read it before one writes it
         if best and self.sign * value <= self.sign * best["value"]:
             return False
+        if not leads():
+            return True
         name = f"best-{step}.safetensors"
         with room(self.folder), whole(self.folder / name) as begun:
             save_file({key: tensor.contiguous() for key, tensor in get_peft_model_state_dict(net).items()}, begun)
@@ -142,10 +147,12 @@ class Best:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
+        together()
         best = self.read()
         if best is None:
             raise RuntimeError("no evaluation was made, so there is no best state")
         set_peft_model_state_dict(net, load_file(self.folder / best["file"]))
+        together()  # all have read it before one clears it away
         return {key: best[key] for key in ("step", "metric", "value")}
 
 

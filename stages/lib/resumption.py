@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -57,11 +57,16 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def folder_of(told: dict[str, str], here: Path) -> Path:
+    """The folder of a run's state, whether it is there or not."""
+    return main_checkout(here) / WORK / _digest(told)[:16]
+
+
 @contextmanager
 def workplace(told: dict[str, str], here: Path) -> Iterator[Path]:
     """The folder of this run's state, locked while in use: a second trainer of the same run waits for the first."""
-    root = main_checkout(here) / WORK
-    folder = root / _digest(told)[:16]
+    folder = folder_of(told, here)
+    root = folder.parent
     if not folder.is_dir():
         for line in strangers(root, told):
             say("an unfinished run", line)
@@ -128,22 +133,30 @@ def room(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was saved to its end; what a killed process left half-written is removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
-    for path in found:
+def clear_unfinished(folder: Path) -> None:
+    """Remove the checkpoints that a killed process left half-written."""
+    for path in folder.glob("checkpoint-*"):
         if not (path / COMPLETE).is_file():
             shutil.rmtree(path)
-    whole = [path for path in found if path.is_dir()]
-    return whole[-1] if whole else None
 
 
-def keeper(every: int) -> Any:
+def last_complete(folder: Path) -> Path | None:
+    """The newest checkpoint that was saved to its end."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def keeper(
+    every: int,
+    agreed: Callable[[bool], bool] = lambda asked: asked,
+    together: Callable[[], None] = lambda: None,
+) -> Any:
     """The callback that marks saved checkpoints as complete, and stops cleanly when asked to.
 
     Asked means SIGINT, SIGTERM, or that the process that started this one (DVC) is gone. The run stops at the next
     step that is a multiple of `every` (steps between two log entries), so that a resumed log equals an undisturbed one;
-    a second signal ends the process at once.
+    a second signal ends the process at once. Where several processes train, `agreed` says whether any of them was
+    asked, and `together` waits for all.
     """
     from transformers import TrainerCallback
 
@@ -161,10 +174,14 @@ def keeper(every: int) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if os.getppid() != PARENT:
                 self.asked = "the end of the process that started it"
-            if self.asked and state.global_step % every == 0 and state.global_step < state.max_steps:
+            if state.global_step % every or state.global_step >= state.max_steps:
+                return
+            if agreed(bool(self.asked)):
+                self.asked = self.asked or "another process was asked to stop"
                 control.should_save = control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            together()  # each process saves its own part
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
         def stopped(self, state: Any) -> bool:

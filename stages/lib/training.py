@@ -12,6 +12,7 @@ from stages.lib.prompts import Encoded, Prompt
 from stages.lib.quantization import Quantization, compute_dtype
 from stages.plumbing.section import Section
 
+PATIENCE = 2 * 60 * 60  # seconds that processes wait for the one that generates answers
 LOGGED = 1000  # log entries of a training at most: they travel in every checkpoint
 
 
@@ -38,6 +39,7 @@ class Train(Section):
     max_steps: int | None = Field(ge=1)
     batch_size: int = Field(ge=1)
     accumulation: int = Field(ge=1)
+    processes: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     schedule: Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
     warmup: float = Field(ge=0)
@@ -62,6 +64,21 @@ class Train(Section):
         if self.warmup >= 1 and self.warmup != int(self.warmup):
             raise ValueError("warmup is a share of the steps below 1, or a whole number of steps")
         return self
+
+    @model_validator(mode="after")
+    def _processes_share_the_batch(self) -> "Train":
+        if self.batch_size % self.processes and self.accumulation % self.processes:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) or accumulation ({self.accumulation}) must be a multiple of processes "
+                f"({self.processes}), which share them"
+            )
+        return self
+
+    def of_one_process(self) -> "Train":
+        """The section as each of the processes works: its share of the rows in memory, or else of the accumulation."""
+        if self.batch_size % self.processes == 0:
+            return self.model_copy(update={"batch_size": self.batch_size // self.processes})
+        return self.model_copy(update={"accumulation": self.accumulation // self.processes})
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,9 @@ def arguments(train: Train, model: Model, quantization: Quantization, folder: Pa
         "report_to": "none",
         "remove_unused_columns": True,
         "dataloader_pin_memory": device == "cuda",
+        "ddp_backend": ("gloo" if device == "cpu" else "nccl") if train.processes > 1 else None,
+        "ddp_find_unused_parameters": False if train.processes > 1 else None,
+        "ddp_timeout": PATIENCE,
     }
 
 

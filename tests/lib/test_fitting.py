@@ -93,3 +93,21 @@ def test_choices_that_no_library_joins_are_refused_before_anything_runs(family, 
     with pytest.raises(Problem) as error:
         check(Recipe, params, Path("params.yaml"))
     assert says in error.value.wanted
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "processes", "each"), [(8, 2, 2, (4, 2)), (3, 4, 2, (3, 2)), (1, 8, 4, (1, 2))]
+)
+def test_processes_share_the_effective_batch(batch, accumulation, processes, each):
+    params = recipe("seq2seq", train={"batch_size": batch, "accumulation": accumulation, "processes": processes})
+    train = check(Recipe, params, Path("params.yaml")).train
+    mine = train.of_one_process()
+    assert (mine.batch_size, mine.accumulation) == each
+    assert plan(1000, train).effective_batch == batch * accumulation
+
+
+def test_processes_that_cannot_share_the_batch_are_refused():
+    params = recipe("seq2seq", train={"batch_size": 3, "accumulation": 5, "processes": 2})
+    with pytest.raises(Problem) as error:
+        check(Recipe, params, Path("params.yaml"))
+    assert "must be a multiple of processes (2)" in error.value.wanted
