@@ -111,3 +111,31 @@ def test_processes_that_cannot_share_the_batch_are_refused():
     with pytest.raises(Problem) as error:
         check(Recipe, params, Path("params.yaml"))
     assert "must be a multiple of processes (2)" in error.value.wanted
+
+
+def words_of(error: pytest.ExceptionInfo[Problem]) -> str:
+    assert all((error.value.where, error.value.found, error.value.wanted, error.value.do))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sections", "says"),
+    [
+        ([ROWS[0] | {"response": ""}, *ROWS[1:]], {}, "6.2% of the rows have a response without a single token"),
+        ([], {}, "no row"),
+        (ROWS, {"lora": {"targets": ["wi", "gate_proj"]}}, "wi: no such layer in this model"),
+        (ROWS, {"prompt": {"max_prompt_tokens": 100}}, "up to 148 tokens"),
+        (ROWS, {"prompt": {"template": "custom", "text": "Descreva {marca}"}}, "a template with the field marca"),
+    ],
+    ids=["nothing to learn", "no rows", "no such target", "too long for the model", "unknown field"],
+)
+def test_what_cannot_be_trained_is_said_before_a_step_is_made(tmp_path, rows, sections, says):
+    base = tmp_path / "base"
+    model("causal").save_pretrained(base)
+    tokenizer("causal").save_pretrained(base)
+    targets = {"lora": {"targets": ["q_proj"]}}
+    choices = Params.model_validate(recipe("causal", **targets | sections))
+    with pytest.raises(Problem) as error:
+        fit(base, Rows(rows, ROWS[:2]), tmp_path, choices)
+    assert says in words_of(error)
+    assert not list(tmp_path.glob("checkpoint-*"))
