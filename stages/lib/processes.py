@@ -69,7 +69,11 @@ def from_the_first(made: Any) -> Any:
 @contextmanager
 def joined(told: dict[str, str], here: Path) -> Iterator[Path]:
     """The folder of the run's state for a worker, marked as in use; a problem goes to the process that watches."""
+    import torch
+
     folder = folder_of(told, here)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what is called "cuda" is this worker's own GPU
     if not leads():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
         os.environ["TQDM_DISABLE"] = "1"
