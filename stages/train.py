@@ -40,12 +40,12 @@ def main(
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation))
     processes = params.train.processes
-    make_deterministic(params.train.seed, max(1, params.model.threads // processes))
     told = ingredients(params.model_dump(mode="json"), [train, validation], base)
     if processes > 1 and rank() is None:
         with workplace(told, Path.cwd()) as folder:
             launch(processes, folder)
         return
+    make_deterministic(params.train.seed, max(1, params.model.threads // processes))
     place = workplace if rank() is None else joined
     with logged("train") if leads() else nullcontext(), place(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
