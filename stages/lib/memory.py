@@ -71,7 +71,10 @@ def kept_by_autograd(trainer: Any) -> int:
     lengths = rows["length"] if "length" in rows.column_names else [len(ids) for ids in rows["input_ids"]]
     longest = rows[max(range(len(rows)), key=lengths.__getitem__)]
     read = {name: longest[name] for name in ("input_ids", "labels", "seq_lengths") if name in longest}
-    inputs = {name: value.to(net.device) for name, value in trainer.data_collator([read]).items()}
+    inputs = {
+        name: value.to(net.device) if isinstance(value, torch.Tensor) else value  # a packed batch has plain numbers too
+        for name, value in trainer.data_collator([read]).items()
+    }
     weights = {tensor.untyped_storage().data_ptr() for tensor in [*net.parameters(), *net.buffers()]}
     kept: dict[int, int] = {}
 

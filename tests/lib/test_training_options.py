@@ -62,6 +62,7 @@ def plain(bases, tmp_path_factory) -> dict[str, torch.Tensor]:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")  # it says so, and goes without pages
 def test_the_choice_changes_what_is_learnt(bases, plain, tmp_path, family, change):
     found = adapter(fitted(bases, tmp_path / "work", family, **change))
     assert torch.isfinite(found).all()
