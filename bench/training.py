@@ -9,9 +9,10 @@ that of the base. Both sides see the same rows, prompts, adapter, effective batc
 - plain: `Seq2SeqTrainer` or `SFTTrainer` as their documentation shows them: fp32, the library's own collator, order,
   optimizer, logging and saving; no generation, no state that survives a kill, no report.
 
-Prints medians: real tokens (padding not counted) per second of training itself, seconds from the start of the process
-to its first step, seconds of the whole process, processor seconds, and the loss per token on the validation rows
-that one and the same function finds for the adapters of both.
+Prints medians: real tokens (padding not counted) per second and per processor second of training itself, seconds from
+the start of the process to its first step, wall and processor seconds of the whole process, and the loss per token on
+the validation rows that one and the same function finds for the adapters of both. Where others use the machine too,
+processor seconds are what can be compared.
 """
 
 import argparse
@@ -42,11 +43,13 @@ rows = Dataset.from_parquet(train, cache_dir=target + ".cache")
 tokenizer = AutoTokenizer.from_pretrained(base)
 prompt = "Descreva o produto: {}"
 class Clock(TrainerCallback):
-    first = last = None
+    first = last = begun = None
+    def on_train_begin(self, args, state, control, **kwargs):
+        Clock.begun = time.process_time()
     def on_step_begin(self, args, state, control, **kwargs):
         Clock.first = Clock.first or time.time()
     def on_step_end(self, args, state, control, **kwargs):
-        Clock.last = time.time()
+        Clock.last, Clock.done = time.time(), time.process_time()
 common = dict(
     output_dir=target + ".work", per_device_train_batch_size=told["batch_size"], max_steps=told["max_steps"],
     gradient_accumulation_steps=told["accumulation"], learning_rate=float(told["learning_rate"]),
@@ -80,7 +83,8 @@ else:
         processing_class=tokenizer, peft_config=config, callbacks=[Clock])
 trainer.train()
 trainer.save_model(target)
-json.dump({"seconds": Clock.last - Clock.first, "start": Clock.first - psutil.Process().create_time()},
+json.dump({"seconds": Clock.last - Clock.first, "steps": Clock.done - Clock.begun,
+    "start": Clock.first - psutil.Process().create_time()},
     open(target + ".json", "w"))
 """
 
@@ -106,7 +110,8 @@ def ours(folder: Path, base: Path, train: Path, validation: Path, run: int) -> d
     wall, processor = measured(command, folder)
     told = json.loads((folder / "run.json").read_text("utf-8"))["training"]
     seconds = told["seconds"] - told["evaluation_seconds"]
-    return {"seconds": seconds, "start": told["seconds_to_first_step"], "wall": wall, "processor": processor}
+    found = {"seconds": seconds, "steps": told["processor_seconds"], "start": told["seconds_to_first_step"]}
+    return found | {"wall": wall, "processor": processor}
 
 
 def plain(folder: Path, base: Path, train: Path, validation: Path, run: int) -> dict[str, float]:
@@ -176,16 +181,17 @@ def compare(asked: argparse.Namespace) -> None:
 def report(took: dict[str, list[dict[str, float]]], tokens: float, asked: argparse.Namespace) -> None:
     """Print medians, and the median of the ratios of paired runs."""
     print(f"\n{asked.family}, {asked.steps} steps, {tokens:,.0f} tokens, medians of {asked.runs} paired runs\n")
-    print("| side | tokens/s | s to the first step | wall s | processor s | validation loss |")
-    print("|---|---|---|---|---|---|")
+    print("| side | tokens/s | tokens/processor s | s to the first step | wall s | processor s | validation loss |")
+    print("|---|---|---|---|---|---|---|")
     for side, runs in took.items():
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         print(
-            f"| {side} | {tokens / middle['seconds']:,.0f} | {middle['start']:.1f} | {middle['wall']:.1f} "
+            f"| {side} | {tokens / middle['seconds']:,.0f} | {tokens / middle['steps']:,.0f} "
+            f"| {middle['start']:.1f} | {middle['wall']:.1f} "
             f"| {middle['processor']:.1f} | {middle['loss']:.4f} |"
         )
     pairs = list(zip(took["afina"], took["plain"], strict=True))
-    for key in ("seconds", "start", "wall", "processor"):
+    for key in ("seconds", "steps", "start", "wall", "processor"):
         ratios = [other[key] / one[key] for one, other in pairs]
         print(f"{key}: plain / afina {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 

@@ -1,6 +1,7 @@
 """Fitting the adapter: from rows and a base model to the best adapter, its curves and the facts of the run."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -255,7 +256,7 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     checkpoint = last_complete(folder)
     if checkpoint:
         say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
-    seconds = 0.0
+    seconds, worked = 0.0, time.process_time()
     if checkpoint and read_json(checkpoint / "trainer_state.json")["global_step"] >= trainer.args.max_steps:
         # Killed after its last step: the trainer would make one more.
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -273,6 +274,7 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
         raise problem
     return {
         "seconds": seconds,
+        "processor_seconds": round(time.process_time() - worked - trainer.evaluation_processor_seconds, 4),
         "evaluation_seconds": round(trainer.evaluation_seconds, 4),
         "seconds_to_first_step": round(trainer.begun - psutil.Process().create_time(), 4) if trainer.begun else None,
         "floating_point_operations": trainer.state.total_flos,

@@ -60,6 +60,7 @@ def judged(trainer: type, judge: Judge) -> type:
 
     class Judged(trainer):
         evaluation_seconds = 0.0
+        evaluation_processor_seconds = 0.0
         evaluating = False
         begun: float | None = None  # when the first step of this process began, in seconds since 1970
 
@@ -68,9 +69,10 @@ def judged(trainer: type, judge: Judge) -> type:
             return super().training_step(*args, **kwargs)
 
         def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-            started, self.evaluating = time.monotonic(), True
+            started, worked, self.evaluating = time.monotonic(), time.process_time(), True
             metrics = super().evaluate(*args, **kwargs)
             self.evaluation_seconds += time.monotonic() - started
+            self.evaluation_processor_seconds += time.process_time() - worked
             self.evaluating = False
             return metrics
 
