@@ -107,6 +107,16 @@ def doctor() -> None:
     sys.exit(0 if examine(Path.cwd()) else 1)
 
 
+@cli.command()
+def verify(
+    *, steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each of the two trainings.")] = 5
+) -> None:
+    """Train a few steps twice, in two fresh processes, and compare the adapters byte for byte."""
+    from afina.verify import verify as twice
+
+    twice(Path.cwd(), steps)
+
+
 def app() -> None:
     """Run the command line; a problem is told without a traceback."""
     settle()

@@ -4,6 +4,7 @@ python -m stages.train models/base data/split/train.parquet data/split/validatio
     data/split/copies.parquet models/adapter reports/train/summary.json reports/train/curves.tsv reports/train/run.json
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from stages.lib.adapter_folder import save
@@ -14,10 +15,11 @@ from stages.lib.lora import Lora
 from stages.lib.methods import Adapter
 from stages.lib.models import Model
 from stages.lib.predictions import read_copies, read_rows
+from stages.lib.processes import joined, launch, leads, rank
 from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
-from stages.lib.resumption import clear, ingredients, keep_checkpoints, workplace
+from stages.lib.resumption import clear, ingredients, keep_checkpoints, room, workplace
 from stages.lib.run_report import run_report
 from stages.lib.training import Train
 from stages.lib.tsv import write_rows
@@ -40,11 +42,19 @@ def main(
 ) -> None:
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation), read_copies(copies))
-    make_deterministic(params.train.seed, params.model.threads)
+    processes = params.train.processes
     told = ingredients(params.model_dump(mode="json"), [train, validation, copies], base)
-    with logged("train"), workplace(told, Path.cwd()) as folder:
+    if processes > 1 and rank() is None:
+        with workplace(told, Path.cwd()) as folder:
+            launch(processes, folder)
+        return
+    make_deterministic(params.train.seed, max(1, params.model.threads // processes))
+    place = workplace if rank() is None else joined
+    with logged("train") if leads() else nullcontext(), place(told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
-        with whole(adapter) as begun:
+        if not leads():
+            return
+        with room(adapter), whole(adapter) as begun:
             save(fitted.net, fitted.tokenizer, begun, base, params.model.family)
             keep_checkpoints(folder, begun, params.train.keep_checkpoints)
         write_json(summary, fitted.summary)

@@ -1,6 +1,7 @@
 """Fitting the adapter: from rows and a base model to the best adapter, its curves and the facts of the run."""
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,12 +10,14 @@ from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
 from stages.lib.lora import Lora
+from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, is_out_of_memory, peak, used
 from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
+from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
 from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
 from stages.lib.prompts import Encoded, Prompt, check_room, encode
 from stages.lib.quantization import Quantization, layers_held
-from stages.lib.resumption import keeper, last_complete
+from stages.lib.resumption import clear_unfinished, keeper, last_complete
 from stages.lib.training import (
     Plan,
     Train,
@@ -71,8 +74,31 @@ class Fitted:
 
 
 def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
-    """Fit an adapter onto the model in `base`; the state of the work lies in `folder` and is resumed from there."""
-    train, family = choices.train, choices.model.family
+    """Fit an adapter onto the model in `base`; the state of the work lies in `folder` and is resumed from there.
+
+    When the memory does not hold a batch it is halved and accumulated twice as often, and the training goes on from its
+    last saved state.
+    """
+    insist_on_rows(rows)
+    while True:
+        train = as_cut(folder, choices.train)
+        try:
+            return attempt(base, rows, folder, choices, train)
+        except OutOfMemory as met:
+            made = cut(folder, train, met)
+            if workers() > 1:
+                leave_to_begin_again(folder)
+        change = f"{made['of']} batches go from {made['from']} to {made['to']} rows"
+        say("out of memory", f"at step {made['step']}: {change}, and the run goes on from its last saved state")
+        release()
+
+
+def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train) -> Fitted:
+    """One attempt at fitting, with batches as `train` has them; raises `OutOfMemory` when they are too large."""
+    from transformers import set_seed
+
+    set_seed(train.seed)
+    family = choices.model.family
     tokenizer = load_tokenizer(base, family)
     encoded = encode(rows.learnt, choices.prompt, tokenizer)
     capped = rows.validation[: train.evaluation.rows]
@@ -82,18 +108,25 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     batches = batch_facts(encoded, train)
     how = greedy(choices.prompt, train.evaluation.batch_size)
     judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
-    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices)
+    mine = train.of_one_process()
+    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices, mine)
     sequences = len(trainer.train_dataset)  # rows, or what they were packed into
     length = plan(sequences, train)
     lengthen(trainer.args, length, train)
-    announce(net, rows, sequences, length, choices)
+    announce(net, rows, sequences, length, choices, train)
+    before, wanted = used(), estimate(trainer, mine)
+    say("memory wanted", f"about {wanted['peak'] / 2**30:.2f} GiB, {available() / 2**30:.1f} GiB are free")
 
     best = Best(folder, train.early_stopping.metric)
-    stop = keeper(length.log_every)
+    stop = keeper(length.log_every, lambda asked: any_of(asked, trainer.args.device), together)
     tokens_per_step = batches["tokens_per_row"] * len(encoded.prompts) / sequences * length.effective_batch
     trainer.add_callback(watcher(best, length.steps, tokens_per_step))
     trainer.add_callback(stop)
     runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
+    runtime |= {
+        "memory": {"estimated": wanted, "before": before, "peak": peak()},
+        "batch": {"rows": train.batch_size, "accumulation": train.accumulation, "cuts": cuts(folder)},
+    }
 
     state = trainer.state
     chosen = best.restore(net)
@@ -104,6 +137,26 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     for word in health([Point(point["step"], point["train_loss"], point["validation_loss"]) for point in points]):
         say("health", WORDS[word])
     return Fitted(net, tokenizer, points, facts | {"tokens": batches}, runtime)
+
+
+def insist_on_rows(rows: Rows) -> None:
+    """Raise a problem when a side that training needs has no row."""
+    for side, found in (("train", rows.train), ("validation", rows.validation)):
+        if not found:
+            raise Problem(
+                f"data/split/{side}.parquet", "no row", "at least one", "raise the side's share in split, or add rows"
+            )
+
+
+def release() -> None:
+    """Give the memory of an attempt that failed back to the device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
@@ -145,11 +198,10 @@ def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
     }
 
 
-def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choices) -> None:
+def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choices, train: Train) -> None:
     """Say what is about to happen."""
     trained, base = counted(net)
     total = base if choices.adapter.method == "full" else base + trained
-    train = choices.train
     say("device", device_name(choices.model))
     say("rows", f"{len(rows.train):,} to train on, {len(rows.validation):,} to validate on")
     if rows.copies:
@@ -180,11 +232,12 @@ def make_trainer(
     judge: Judge,
     folder: Path,
     choices: Choices,
+    train: Train,
 ) -> Any:
     """The library's trainer over our rows, without its own printing."""
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    train, family = choices.train, choices.model.family
+    family = choices.model.family
     common = arguments(train, choices.model, choices.quantization, folder)
     trainer = judged(trainer_of(family), judge)(
         model=net,
@@ -193,8 +246,8 @@ def make_trainer(
         eval_dataset=dataset(watched, family),
         processing_class=tokenizer,
         data_collator=collator_of(family, tokenizer, net),
-        compute_loss_func=token_loss(net, train.label_smoothing) if family == "seq2seq" else None,
     )
+    trainer.compute_loss_func = token_loss(net, train.label_smoothing)
     trainer.remove_callback(PrinterCallback)
     if train.early_stopping.patience:
         trainer.add_callback(EarlyStoppingCallback(train.early_stopping.patience))
@@ -207,30 +260,51 @@ def make_trainer(
 
 def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     """Train, from the last complete checkpoint if there is one; a stop on demand becomes a problem that says so."""
+    import psutil
     from transformers import TrainerState
 
+    if leads():
+        clear_unfinished(folder)
+    together()
     checkpoint = last_complete(folder)
     if checkpoint:
         say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
-    seconds = 0.0
+    seconds, worked = 0.0, time.process_time()
     if checkpoint and read_json(checkpoint / "trainer_state.json")["global_step"] >= trainer.args.max_steps:
         # Killed after its last step: the trainer would make one more.
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
-        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        seconds = outcome.metrics["train_runtime"]
+        seconds = trained_seconds(trainer, checkpoint)
     if stop.stopped(trainer.state):
-        raise Problem(
+        problem = Problem(
             f"training, step {trainer.state.global_step} of {trainer.state.max_steps}",
             f"{stop.asked}; everything is saved",
             "to go on to the end",
             "dvc repro: the same run goes on from this step",
         )
+        if workers() > 1:
+            all_stopped(folder, problem)
+        raise problem
     return {
         "seconds": seconds,
+        "processor_seconds": round(time.process_time() - worked - trainer.evaluation_processor_seconds, 4),
+        "evaluation_seconds": round(trainer.evaluation_seconds, 4),
+        "seconds_to_first_step": round(trainer.begun - psutil.Process().create_time(), 4) if trainer.begun else None,
         "floating_point_operations": trainer.state.total_flos,
         "resumed_from_step": int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0,
     }
+
+
+def trained_seconds(trainer: Any, checkpoint: Path | None) -> float:
+    """Train, from `checkpoint` if there is one; returns how long it took. Raises `OutOfMemory`."""
+    try:
+        return trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None).metrics["train_runtime"]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        met = OutOfMemory(trainer.state.global_step, evaluating=trainer.evaluating)
+    # Outside of the handler: the error's traceback would hold the very tensors that were too large.
+    raise met
 
 
 def summarise(

@@ -8,7 +8,9 @@ from typing import Any
 from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
+from stages.lib.processes import from_the_first, leads, together, workers
 from stages.lib.prompts import Encoded, Prompt
+from stages.lib.resumption import room
 from stages.lib.trained_state import restore_state, trained_state
 from stages.lib.words import words
 from stages.plumbing.console import bar, say
@@ -58,9 +60,31 @@ def judged(trainer: type, judge: Judge) -> type:
     """`trainer` with the judge's metrics beside the validation loss of each evaluation."""
 
     class Judged(trainer):
+        evaluation_seconds = 0.0
+        evaluation_processor_seconds = 0.0
+        evaluating = False
+        begun: float | None = None  # when the first step of this process began, in seconds since 1970
+
+        def training_step(self, *args: Any, **kwargs: Any) -> Any:
+            self.begun = self.begun or time.time()
+            return super().training_step(*args, **kwargs)
+
+        def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+            started, worked, self.evaluating = time.monotonic(), time.process_time(), True
+            metrics = super().evaluate(*args, **kwargs)
+            self.evaluation_seconds += time.monotonic() - started
+            self.evaluation_processor_seconds += time.process_time() - worked
+            self.evaluating = False
+            return metrics
+
+        def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+            with room(Path(self.args.output_dir)):
+                super()._save_checkpoint(*args, **kwargs)
+
         def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in judge(self.model).items()})
+            found = from_the_first(judge(self.model) if leads() else None)
+            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in found.items()})
             return output
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -68,7 +92,7 @@ def judged(trainer: type, judge: Judge) -> type:
                 return super()._get_train_sampler(train_dataset)
             rows = self.train_dataset  # the one in hand has lost what the model does not read
             lengths = list(rows["length"]) if "length" in rows.column_names else [len(ids) for ids in rows["input_ids"]]
-            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * workers()
             return grouped_by_length(batch, lengths, self.args.seed)
 
     return Judged
@@ -107,10 +131,13 @@ class Best:
         from safetensors.torch import save_file
 
         best = self.read()
+        together()  # all have read it before one writes it
         if best and self.sign * value <= self.sign * best["value"]:
             return False
+        if not leads():
+            return True
         name = f"best-{step}.safetensors"
-        with whole(self.folder / name) as begun:
+        with room(self.folder), whole(self.folder / name) as begun:
             save_file(trained_state(net), begun)
         write_json(self.folder / "best.json", {"step": step, "value": value, "metric": self.metric, "file": name})
         if best and best["file"] != name:
@@ -121,10 +148,12 @@ class Best:
         """Put the best state back into `net`; returns its step, metric and value."""
         from safetensors.torch import load_file
 
+        together()
         best = self.read()
         if best is None:
             raise RuntimeError("no evaluation was made, so there is no best state")
         restore_state(net, load_file(self.folder / best["file"]))
+        together()  # all have read it before one clears it away
         return {key: best[key] for key in ("step", "metric", "value")}
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from stages.lib.adapter_folder import parts
 from stages.lib.files import sha256, sha256_of_folder, write_json
 from stages.plumbing.checkout import main_checkout
 from stages.plumbing.console import say
+from stages.plumbing.problem import Problem
 
 WORK = Path("work/train")
 LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
@@ -49,11 +50,16 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def folder_of(told: dict[str, str], here: Path) -> Path:
+    """The folder of a run's state, whether it is there or not."""
+    return main_checkout(here) / WORK / _digest(told)[:16]
+
+
 @contextmanager
 def workplace(told: dict[str, str], here: Path) -> Iterator[Path]:
     """The folder of this run's state, locked while in use: a second trainer of the same run waits for the first."""
-    root = main_checkout(here) / WORK
-    folder = root / _digest(told)[:16]
+    folder = folder_of(told, here)
+    root = folder.parent
     if not folder.is_dir():
         for line in strangers(root, told):
             say("an unfinished run", line)
@@ -99,22 +105,52 @@ def keep_checkpoints(folder: Path, adapter: Path, count: int) -> None:
         shutil.copyfile(settings, target / settings.name)
 
 
-def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was saved to its end; what a killed process left half-written is removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
-    for path in found:
+# What torch and safetensors say when a write fails: their own words, or the number of the system's error in passing.
+UNWRITTEN = ("No space left", "File too large", "Disk quota", "unexpected pos", "file write failed", "os error 28")
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Turn whatever a full disk looks like, met while something is written to `folder`, into one problem."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not any(word in str(error) for word in UNWRITTEN):
+            raise
+        raise Problem(
+            str(folder),
+            f"a disk that took no more ({' '.join(str(error).split())[:120]})",
+            "room for a checkpoint beside the last good one, which is kept",
+            "make room, then dvc repro: the same run goes on from its last saved state",
+        ) from error
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the checkpoints that a killed process left half-written."""
+    for path in folder.glob("checkpoint-*"):
         if not (path / COMPLETE).is_file():
             shutil.rmtree(path)
-    whole = [path for path in found if path.is_dir()]
-    return whole[-1] if whole else None
 
 
-def keeper(every: int) -> Any:
+def last_complete(folder: Path) -> Path | None:
+    """The newest checkpoint that was saved to its end."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def keeper(
+    every: int,
+    agreed: Callable[[bool], bool] = lambda asked: asked,
+    together: Callable[[], None] = lambda: None,
+) -> Any:
     """The callback that marks saved checkpoints as complete, and stops cleanly when asked to.
 
     Asked means SIGINT, SIGTERM, or that the process that started this one (DVC) is gone. The run stops at the next
     step that is a multiple of `every` (steps between two log entries), so that a resumed log equals an undisturbed one;
-    a second signal ends the process at once.
+    a second signal ends the process at once. Where several processes train, `agreed` says whether any of them was
+    asked, and `together` waits for all.
     """
     from transformers import TrainerCallback
 
@@ -132,10 +168,14 @@ def keeper(every: int) -> Any:
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if os.getppid() != PARENT:
                 self.asked = "the end of the process that started it"
-            if self.asked and state.global_step % every == 0 and state.global_step < state.max_steps:
+            if state.global_step % every or state.global_step >= state.max_steps:
+                return
+            if agreed(bool(self.asked)):
+                self.asked = self.asked or "another process was asked to stop"
                 control.should_save = control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            together()  # each process saves its own part
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
         def stopped(self, state: Any) -> bool:

@@ -9,7 +9,7 @@ from stages.lib.fitting import Fitted, Rows
 def run_report(fitted: Fitted, rows: Rows) -> dict[str, Any]:
     """The facts of `reports/train/run.json`; times in seconds, memory in bytes."""
     summary = fitted.summary
-    seconds = fitted.runtime["seconds"]
+    seconds = fitted.runtime["seconds"] - fitted.runtime["evaluation_seconds"]
     steps = summary["steps"]["done"] - fitted.runtime["resumed_from_step"]
     tokens = steps * fitted.runtime["tokens_per_step"]
     responses = [len(row["response"]) for row in rows.train + rows.validation]

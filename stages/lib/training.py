@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from stages.lib.models import Model, device_of
 from stages.lib.prompts import Encoded, Prompt
 from stages.lib.quantization import Quantization, compute_dtype
-from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
+PATIENCE = 2 * 60 * 60  # seconds that processes wait for the one that generates answers
 LOGGED = 1000  # log entries of a training at most: they travel in every checkpoint
 
 
@@ -39,6 +39,7 @@ class Train(Section):
     max_steps: int | None = Field(ge=1)
     batch_size: int = Field(ge=1)
     accumulation: int = Field(ge=1)
+    processes: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     schedule: Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
     warmup: float = Field(ge=0)
@@ -63,6 +64,21 @@ class Train(Section):
         if self.warmup >= 1 and self.warmup != int(self.warmup):
             raise ValueError("warmup is a share of the steps below 1, or a whole number of steps")
         return self
+
+    @model_validator(mode="after")
+    def _processes_share_the_batch(self) -> "Train":
+        if self.batch_size % self.processes and self.accumulation % self.processes:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) or accumulation ({self.accumulation}) must be a multiple of processes "
+                f"({self.processes}), which share them"
+            )
+        return self
+
+    def of_one_process(self) -> "Train":
+        """The section as each of the processes works: its share of the rows in memory, or else of the accumulation."""
+        if self.batch_size % self.processes == 0:
+            return self.model_copy(update={"batch_size": self.batch_size // self.processes})
+        return self.model_copy(update={"accumulation": self.accumulation // self.processes})
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,6 @@ def arguments(train: Train, model: Model, quantization: Quantization, folder: Pa
         "adam_beta2": train.beta2,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "label_smoothing_factor": train.label_smoothing if model.family == "causal" else 0.0,
         "neftune_noise_alpha": train.neftune_noise,
         "activation_checkpointing": train.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False} if train.gradient_checkpointing else None,
@@ -144,6 +159,9 @@ def arguments(train: Train, model: Model, quantization: Quantization, folder: Pa
         "report_to": "none",
         "remove_unused_columns": True,
         "dataloader_pin_memory": device == "cuda",
+        "ddp_backend": ("gloo" if device == "cpu" else "nccl") if train.processes > 1 else None,
+        "ddp_find_unused_parameters": False if train.processes > 1 else None,
+        "ddp_timeout": PATIENCE,
     }
 
 
@@ -157,7 +175,7 @@ def lengthen(settings: Any, schedule: Plan, train: Train) -> None:
 
 
 def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
-    """A T5's loss: the mean over all supervised tokens of a step, whatever the number of its batches.
+    """The loss of both families: the mean over all supervised tokens of a step, whatever the number of its batches.
 
     transformers divides a T5's accumulated loss by nothing at all, since T5 takes `num_items_in_batch` and ignores it:
     four accumulated batches gave a gradient four times too large. Label smoothing is for training alone.
@@ -175,26 +193,42 @@ def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
 
 
 def trainer_of(family: str) -> type:
-    """The library's trainer for a family."""
+    """The trainer for a family: the library's, with our loss."""
     if family == "seq2seq":
         from transformers import Seq2SeqTrainer
 
         return Seq2SeqTrainer
     from trl import SFTTrainer
 
-    return SFTTrainer
+    class Trainer(SFTTrainer):
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,  # noqa: FBT001, FBT002 - the library calls it so
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            """Logits of the positions before a supervised token alone.
+
+            TRL's own loss leaves prompts out on GPUs only, projects every position twice, measures entropy and hits
+            at each step, and runs a whole second forward pass for them when labels are smoothed.
+            """
+            labels = inputs["labels"]
+            supervised = (labels[:, 1:] != -100).any(0).nonzero().squeeze(1)
+            told = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            # Counted from the end: an adapter that puts tokens of its own before the row moves all positions.
+            outputs = model(**told, use_cache=False, logits_to_keep=supervised - labels.shape[1])
+            loss = self.compute_loss_func(outputs, labels[:, supervised + 1], num_items_in_batch)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                loss = loss * self.accelerator.num_processes  # of all their tokens; their gradients' mean is taken
+            return (loss, outputs) if return_outputs else loss
+
+    return Trainer
 
 
 def settings_of(family: str, common: dict[str, Any], train: Train, prompt: Prompt) -> Any:
     """The trainer's arguments object for a family."""
     if family == "seq2seq":
-        if train.packing:
-            raise Problem(
-                "params.yaml, train.packing",
-                "true for a seq2seq model",
-                "packing only for model.family: causal",
-                "set train.packing: false; train.group_by_length saves padding instead",
-            )
         from transformers import Seq2SeqTrainingArguments
 
         return Seq2SeqTrainingArguments(**common)

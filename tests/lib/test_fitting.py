@@ -103,3 +103,49 @@ def test_copies_are_learnt_after_their_rows_as_rows_are(tmp_path):
     parted = one_step(tmp_path, "seq2seq", rows, batch_size=16)
     together = one_step(tmp_path, "seq2seq", batch_size=16)
     assert all(torch.equal(weight, together[name]) for name, weight in parted.items())
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "processes", "each"), [(8, 2, 2, (4, 2)), (3, 4, 2, (3, 2)), (1, 8, 4, (1, 2))]
+)
+def test_processes_share_the_effective_batch(batch, accumulation, processes, each):
+    params = recipe("seq2seq", train={"batch_size": batch, "accumulation": accumulation, "processes": processes})
+    train = check(Recipe, params, Path("params.yaml")).train
+    mine = train.of_one_process()
+    assert (mine.batch_size, mine.accumulation) == each
+    assert plan(1000, train).effective_batch == batch * accumulation
+
+
+def test_processes_that_cannot_share_the_batch_are_refused():
+    params = recipe("seq2seq", train={"batch_size": 3, "accumulation": 5, "processes": 2})
+    with pytest.raises(Problem) as error:
+        check(Recipe, params, Path("params.yaml"))
+    assert "must be a multiple of processes (2)" in error.value.wanted
+
+
+def words_of(error: pytest.ExceptionInfo[Problem]) -> str:
+    assert all((error.value.where, error.value.found, error.value.wanted, error.value.do))
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sections", "says"),
+    [
+        ([ROWS[0] | {"response": ""}, *ROWS[1:]], {}, "6.2% of the rows have a response without a single token"),
+        ([], {}, "no row"),
+        (ROWS, {"lora": {"targets": ["wi", "gate_proj"]}}, "wi: no such layer in this model"),
+        (ROWS, {"prompt": {"max_prompt_tokens": 100}}, "up to 148 tokens"),
+        (ROWS, {"prompt": {"template": "custom", "text": "Descreva {marca}"}}, "a template with the field marca"),
+    ],
+    ids=["nothing to learn", "no rows", "no such target", "too long for the model", "unknown field"],
+)
+def test_what_cannot_be_trained_is_said_before_a_step_is_made(tmp_path, rows, sections, says):
+    base = tmp_path / "base"
+    model("causal").save_pretrained(base)
+    tokenizer("causal").save_pretrained(base)
+    targets = {"lora": {"targets": ["q_proj"]}}
+    choices = Params.model_validate(recipe("causal", **targets | sections))
+    with pytest.raises(Problem) as error:
+        fit(base, Rows(rows, ROWS[:2]), tmp_path, choices)
+    assert says in words_of(error)
+    assert not list(tmp_path.glob("checkpoint-*"))
