@@ -48,6 +48,21 @@ def generate(
 
 
 @cli.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A commit, branch or tag, or the name of an experiment.")],
+    b: Annotated[str, typer.Argument(help="Another one, or workspace: what dvc.lock records here.")] = "workspace",
+    *,
+    metric: Annotated[str, typer.Option(help="What orders the rows and gives the verdict.")] = "rougeL",
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show that got better, and as many that got worse.")] = 3,
+    machine: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the tuned models of two revisions on the same rows: by how much, how surely, which rows moved."""
+    from afina.diff import diff
+
+    diff(a, b, metric=metric, rows=rows, machine=machine)
+
+
+@cli.command()
 def check() -> None:
     """Check params.yaml and the files that it names, as `make repro` does before it starts."""
     from afina.inputs import require_inputs

@@ -46,13 +46,7 @@ def evaluate(
     """Measure the four systems on the evaluated rows, and tuned against each other one with the paired bootstrap."""
     for name, table in (("baseline", baseline), ("tuned", tuned)):
         check_rows(name, table, asked)
-    questions = Questions(
-        joined_inputs(asked),
-        asked["response"].to_list(),
-        frozenset(plain(text) for text in train["response"]),
-        words_of(metrics.stemmer),
-        metrics.bleu_tokenize,
-    )
+    questions = questions_of(asked, metrics, frozenset(plain(text) for text in train["response"]))
     answers = {
         "baseline": model_answers(questions, baseline),
         "tuned": model_answers(questions, tuned),
@@ -67,6 +61,13 @@ def evaluate(
         if len(places[part])
     }
     return Evaluation(systems, places, differences)
+
+
+def questions_of(asked: "pl.DataFrame", metrics: Metrics, known: frozenset[str] = frozenset()) -> Questions:
+    """What the rows ask of every system, measured as the section `metrics` says; `known` are training responses."""
+    return Questions(
+        joined_inputs(asked), asked["response"].to_list(), known, words_of(metrics.stemmer), metrics.bleu_tokenize
+    )
 
 
 def groups_of(asked: "pl.DataFrame", columns: list[str] | None) -> np.ndarray | None:
