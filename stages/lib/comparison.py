@@ -13,6 +13,7 @@ import numpy as np
 from stages.lib import agreement
 from stages.lib.answers import Answers, Questions, check_rows, joined_inputs, model_answers, plain
 from stages.lib.bands import ENDS, band
+from stages.lib.embeddings import load
 from stages.lib.gate import Gate, Reason, judge
 from stages.lib.metrics import METRICS, Measured, Metrics, measure_together
 from stages.lib.references import nearest_answers, rows_with_unseen_words
@@ -65,8 +66,14 @@ def evaluate(
 
 def questions_of(asked: "pl.DataFrame", metrics: Metrics, known: frozenset[str] = frozenset()) -> Questions:
     """What the rows ask of every system, measured as the section `metrics` says; `known` are training responses."""
+    named = metrics.semantic_model, metrics.semantic_revision, metrics.semantic_sha256
     return Questions(
-        joined_inputs(asked), asked["response"].to_list(), known, words_of(metrics.stemmer), metrics.bleu_tokenize
+        joined_inputs(asked),
+        asked["response"].to_list(),
+        known,
+        words_of(metrics.stemmer),
+        metrics.bleu_tokenize,
+        load(*named) if metrics.semantic_model else None,
     )
 
 
@@ -146,6 +153,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
         "signatures": {
             "bleu": agreement.signature(one.bleu),
             "chrf": agreement.signature(agreement.chrf_scorer(one.references)),
+            **({"semantic": one.embed.signature} if one.embed else {}),
         },
         "definitions": {
             name: {
@@ -156,6 +164,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
                 "high": metric.high,
             }
             for name, metric in METRICS.items()
+            if name in tuned
         },
         "tuned_against": {
             part: {other: {name: _told(found) for name, found in row.items()} for other, row in others.items()}

@@ -28,7 +28,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 # What decides the numbers of this stage, so that another environment is seen for what it is.
 PACKAGES = ("altair", "numpy", "polars", "sacrebleu", "scikit-learn", "vl-convert-python")
 # Those of the tested metrics that share a scale from 0 to 1, once BLEU and chrF are divided by 100.
-SCALES = {"rougeL": 1, "rouge1": 1, "rouge2": 1, "bleu": 100, "chrf": 100, "prompt_words_used": 1}
+SCALES = {"rougeL": 1, "rouge1": 1, "rouge2": 1, "bleu": 100, "chrf": 100, "semantic": 1, "prompt_words_used": 1}
 LEVELS = ("rougeL", "bleu", "chrf", "prompt_words_used")
 
 
@@ -236,6 +236,7 @@ class Page:
         return [
             {"label": names[name], **{key: found[name][key] / scale for key in ("delta", "low", "high")}}
             for name, scale in SCALES.items()
+            if name in found
         ]
 
     def _trivial_deltas(self) -> list[dict[str, Any]]:

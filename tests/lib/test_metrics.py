@@ -67,6 +67,13 @@ def test_corpus_scores_are_sacrebleus(name, scorer, predictions, references):
     assert measured(predictions, references).values()[name] == pytest.approx(wanted, abs=1e-9)
 
 
+def test_corpus_scores_are_what_a_person_computes_by_hand():
+    # All n-grams of the four words match; brevity is exp(1 - 9/4).
+    assert measured(["a b c d"], ["a b c d e f g h i"]).values()["bleu"] == pytest.approx(100 * math.exp(-1.25))
+    # One of two letters matches, the pair of letters does not: precision and recall are (1/2 + 0) / 2, and so is F2.
+    assert measured(["ab"], ["ac"]).values()["chrf"] == pytest.approx(25.0)
+
+
 def test_bleu_of_each_row_is_the_corpus_score_of_that_row_alone():
     wanted = [BLEU().corpus_score([p], [[r]]).score for p, r in zip(PREDICTIONS, REFERENCES, strict=True)]
     assert measured().row_values("bleu") == pytest.approx(wanted, abs=1e-9)
