@@ -362,6 +362,19 @@ def test_a_gate_on_a_metric_that_is_not_measured_is_refused(run):
         run(params={"gate.metric": "semantic"})
 
 
+def test_the_page_names_the_code_and_the_environment_that_made_it(usual):
+    from stages.lib.identity import code_of, sha256_of_code
+
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]["eval"]["deps"]
+    made_of = [path.as_posix() for path in code_of(ROOT / "stages/eval.py")]
+    assert made_of == sorted(name for name in declared if name.startswith("stages/"))
+    assert len(made_of) > 20
+    text = page(usual)
+    assert sha256_of_code(ROOT / "stages/eval.py") in text
+    assert re.search(r"<dt>environment \(versions below\)</dt><dd><code>[0-9a-f]{64}</code>", text)
+    assert re.search(r"<li><code>python 3\.1[0-9]</code></li><li><code>altair ", text)
+
+
 def test_plots_are_tables_that_dvc_reads(usual):
     tables = {path.name: path.read_text("utf-8").splitlines() for path in (usual / "plots").iterdir()}
     assert {name: (rows[0], len(rows) - 1) for name, rows in tables.items()} == {
