@@ -289,7 +289,7 @@ class Page:
     def ledger(self) -> dict[str, Any]:
         """The flow of the rows: what was read, what became of it, which side it went to, each as a share of all."""
         clean, split = self.facts.reports["clean"], self.facts.reports["split"]
-        sides = split["rows"]
+        sides = {name: split["rows"][name] for name in ("train", "validation", "test")}
         left_out = {name: count for name, count in split["left_out"].items() if count}
         unused = clean["kept"] - sum(sides.values()) - sum(left_out.values())
         after = {"kept": clean["kept"], "duplicates": clean["duplicates"], "quarantined": clean["quarantined"]}

@@ -71,7 +71,7 @@ REPORTS = {
     },
     "validation": {"success": True, "expectations": [{"name": "min_rows", "ok": True}]},
     "split": {
-        "rows": {"train": 80, "validation": 10, "test": 30},
+        "rows": {"test": 30, "train": 80, "validation": 10},
         "left_out": {"straddling": 4, "crowded": 0},
         "leakage": {"pairs": 0, "share": 0.0, "compared": 431, "not_compared": 7, "threshold": 0.8, "examples": []},
     },
