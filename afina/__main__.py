@@ -63,6 +63,18 @@ def diff(
 
 
 @cli.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to; its name becomes the model's.")],
+    *,
+    model: Annotated[str, typer.Option(help="merged or adapter.")] = "merged",
+) -> None:
+    """Copy the model out of the project, with a model card that holds its metrics."""
+    from afina.export import export
+
+    export(folder, model)
+
+
+@cli.command()
 def check() -> None:
     """Check params.yaml and the files that it names, as `make repro` does before it starts."""
     from afina.inputs import require_inputs
