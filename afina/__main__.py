@@ -63,6 +63,25 @@ def diff(
 
 
 @cli.command()
+def blind(
+    form: Annotated[Path, typer.Argument(help="The form: .html for a browser, .csv for a spreadsheet.")],
+    revisions: Annotated[list[str] | None, typer.Argument(help="One or two; none compares baseline and tuned.")] = None,
+    *,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to judge.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Which rows, and which answer stands first.")] = 1,
+    score: Annotated[list[Path] | None, typer.Option(help="A form that was filled in; may be given again.")] = None,
+    machine: Annotated[bool, typer.Option("--json", help="With --score: print JSON.")] = False,
+) -> None:
+    """Let people judge: write a form of two systems' answers in unknown order, or score what they chose."""
+    from afina import blind
+
+    if score:
+        blind.score(form, score, machine=machine)
+    else:
+        blind.make(form, revisions or [], rows, seed)
+
+
+@cli.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to; its name becomes the model's.")],
     *,
