@@ -1,6 +1,8 @@
 """The metrics agree with their reference implementations and with sums made by hand."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,10 +154,12 @@ def test_a_loop_is_a_run_of_three_words_said_thrice():
 
 
 def test_a_new_metric_is_a_function_and_a_line():
-    def same_start(prediction, reference):
-        return prediction[:1] == reference[:1]
-
-    mine = {**METRICS, "same_start": mean_over_pairs("Share of answers that begin like the reference.", same_start)}
+    """The example of docs/adding.md, run as it stands there."""
+    text = (Path(__file__).parents[2] / "docs/adding.md").read_text("utf-8")
+    example = re.search(r"## A metric.*?```python\n(.*?)```", text, re.DOTALL).group(1)
+    mine = dict(METRICS)
+    exec(example, {"METRICS": mine, "mean_over_pairs": mean_over_pairs})  # noqa: S102 - our own page
+    assert set(mine) - set(METRICS) == {"same_start"}
     answers = Answers(Questions(["", ""], ["azul", "verde"]), ["anil", "rosa"])
     assert measure(answers, mine).values()["same_start"] == 0.5
 
