@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.lib.files import sha256
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 CARRIES = ROOT / "stages/plumbing"  # carries a stage, and decides no result
 
 
@@ -26,7 +26,7 @@ def code_of(stage: Path) -> list[Path]:
             seen.add(file)
             waiting += _imported(file)
     texts = [file.read_text("utf-8") for file in seen]
-    others = [file for file in Path(__file__).parent.iterdir() if file.is_file() and file.suffix != ".py"]
+    others = [file for file in (ROOT / "stages/lib").iterdir() if file.is_file() and file.suffix != ".py"]
     seen.update(file for file in others if any(file.name in text for text in texts))
     return sorted(file.relative_to(ROOT) for file in seen)
 

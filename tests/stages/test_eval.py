@@ -375,6 +375,13 @@ def test_the_page_names_the_code_and_the_environment_that_made_it(usual):
     assert re.search(r"<li><code>python 3\.1[0-9]</code></li><li><code>altair ", text)
 
 
+def test_code_is_the_same_code_through_a_link(tmp_path):
+    from stages.lib.identity import sha256_of_code
+
+    (tmp_path / "project").symlink_to(ROOT)
+    assert sha256_of_code(tmp_path / "project/stages/eval.py") == sha256_of_code(ROOT / "stages/eval.py")
+
+
 def test_plots_are_tables_that_dvc_reads(usual):
     tables = {path.name: path.read_text("utf-8").splitlines() for path in (usual / "plots").iterdir()}
     assert {name: (rows[0], len(rows) - 1) for name, rows in tables.items()} == {
