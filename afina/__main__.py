@@ -1,4 +1,4 @@
-"""Afina's commands for a person: choose a recipe, ask the tuned model, look whether the machine is ready."""
+"""Afina's commands for a person: choose a recipe, ask a model, compare runs, hand a model on, look at the machine."""
 
 import sys
 from pathlib import Path
