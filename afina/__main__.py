@@ -1,4 +1,4 @@
-"""Afina's commands for a person: choose a recipe, ask the tuned model, fuse adapters, look whether all is ready."""
+"""Afina's commands for a person: choose a recipe, ask a model, compare runs, hand a model on, look at the machine."""
 
 import sys
 from pathlib import Path
@@ -89,6 +89,52 @@ def folds(
     from afina.folds import summarise
 
     summarise(Path.cwd(), rev, as_json=as_json)
+
+
+@cli.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="A commit, branch or tag, or the name of an experiment.")],
+    b: Annotated[str, typer.Argument(help="Another one, or workspace: what dvc.lock records here.")] = "workspace",
+    *,
+    metric: Annotated[str, typer.Option(help="What orders the rows and gives the verdict.")] = "rougeL",
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show that got better, and as many that got worse.")] = 3,
+    machine: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the tuned models of two revisions on the same rows: by how much, how surely, which rows moved."""
+    from afina.diff import diff
+
+    diff(a, b, metric=metric, rows=rows, machine=machine)
+
+
+@cli.command()
+def blind(
+    form: Annotated[Path, typer.Argument(help="The form: .html for a browser, .csv for a spreadsheet.")],
+    revisions: Annotated[list[str] | None, typer.Argument(help="One or two; none compares baseline and tuned.")] = None,
+    *,
+    rows: Annotated[int, typer.Option(min=1, help="Rows to judge.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Which rows, and which answer stands first.")] = 1,
+    score: Annotated[list[Path] | None, typer.Option(help="A form that was filled in; may be given again.")] = None,
+    machine: Annotated[bool, typer.Option("--json", help="With --score: print JSON.")] = False,
+) -> None:
+    """Let people judge: write a form of two systems' answers in unknown order, or score what they chose."""
+    from afina import blind
+
+    if score:
+        blind.score(form, score, machine=machine)
+    else:
+        blind.make(form, revisions or [], rows, seed)
+
+
+@cli.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to; its name becomes the model's.")],
+    *,
+    model: Annotated[str, typer.Option(help="merged or adapter.")] = "merged",
+) -> None:
+    """Copy the model out of the project, with a model card that holds its metrics."""
+    from afina.export import export
+
+    export(folder, model)
 
 
 @cli.command()

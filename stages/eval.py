@@ -16,6 +16,7 @@ import typer
 from stages.lib.comparison import comparison_report, evaluate, gate_reasons, metrics_report
 from stages.lib.files import read_json, sha256, write_json
 from stages.lib.gate import Gate
+from stages.lib.identity import sha256_of_code
 from stages.lib.metrics import Metrics
 from stages.lib.plots import write_plots
 from stages.lib.report import Facts, Report, write_report
@@ -68,7 +69,8 @@ def main(  # noqa: PLR0913, PLR0917 - each path that dvc.yaml declares has its p
     reports = {name: read_json(path) for name, path in {**earlier, "summary": summary, "proof": proof}.items()}
     hashes = {path.name: sha256(path) for path in (train, asked, baseline, tuned)}
     points = read_rows(curves)
-    facts = Facts(evaluation, asked_rows, asked.stem, reports, points, hashes, compared, numbers, reasons)
+    code = sha256_of_code(Path(__file__))
+    facts = Facts(evaluation, asked_rows, asked.stem, reports, points, hashes, code, compared, numbers, reasons)
     write_report(report, facts, params.report)
     write_plots(plots, evaluation, points)
     write_json(comparison, compared)

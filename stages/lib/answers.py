@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.lib import agreement
 from stages.lib.char_ngrams import CharNgrams
+from stages.lib.embeddings import Encoder
 from stages.lib.words import Words, words
 from stages.plumbing.problem import Problem
 
@@ -34,6 +35,7 @@ class Questions:
     known: frozenset[str] = frozenset()  # training responses, as `plain` texts
     tokenise: Words = words  # for ROUGE
     bleu_tokenize: str = "13a"
+    embed: Encoder | None = None  # for the semantic metric, where a model for it is named
 
     def __len__(self) -> int:
         return len(self.references)
@@ -49,6 +51,10 @@ class Questions:
     @cached_property
     def reference_words(self) -> list[list[str]]:
         return [self.tokenise(text) for text in self.references]
+
+    @cached_property
+    def reference_vectors(self) -> np.ndarray:
+        return self.embed(self.references)
 
     @cached_property
     def bleu(self) -> "BLEU":
@@ -72,6 +78,12 @@ class Answers:
     @cached_property
     def words(self) -> list[list[str]]:
         return [self.questions.tokenise(text) for text in self.predictions]
+
+    @property
+    def offers(self) -> set[str]:
+        """What metrics can be measured of: see `Metric.needs`."""
+        there = {"texts": True, "model": self.nll is not None, "encoder": self.questions.embed is not None}
+        return {name for name, given in there.items() if given}
 
     def part(self, questions: Questions, rows: slice) -> "Answers":
         """The same answers for some of the rows, whose questions are given."""

@@ -13,6 +13,7 @@ import numpy as np
 from stages.lib import agreement
 from stages.lib.answers import Answers, Questions, check_rows, joined_inputs, model_answers, plain
 from stages.lib.bands import ENDS, band
+from stages.lib.embeddings import load
 from stages.lib.gate import Gate, Reason, judge
 from stages.lib.metrics import METRICS, Measured, Metrics, measure_together
 from stages.lib.references import nearest_answers, rows_with_unseen_words
@@ -46,13 +47,7 @@ def evaluate(
     """Measure the four systems on the evaluated rows, and tuned against each other one with the paired bootstrap."""
     for name, table in (("baseline", baseline), ("tuned", tuned)):
         check_rows(name, table, asked)
-    questions = Questions(
-        joined_inputs(asked),
-        asked["response"].to_list(),
-        frozenset(plain(text) for text in train["response"]),
-        words_of(metrics.stemmer),
-        metrics.bleu_tokenize,
-    )
+    questions = questions_of(asked, metrics, frozenset(plain(text) for text in train["response"]))
     answers = {
         "baseline": model_answers(questions, baseline),
         "tuned": model_answers(questions, tuned),
@@ -67,6 +62,19 @@ def evaluate(
         if len(places[part])
     }
     return Evaluation(systems, places, differences)
+
+
+def questions_of(asked: "pl.DataFrame", metrics: Metrics, known: frozenset[str] = frozenset()) -> Questions:
+    """What the rows ask of every system, measured as the section `metrics` says; `known` are training responses."""
+    named = metrics.semantic_model, metrics.semantic_revision, metrics.semantic_sha256
+    return Questions(
+        joined_inputs(asked),
+        asked["response"].to_list(),
+        known,
+        words_of(metrics.stemmer),
+        metrics.bleu_tokenize,
+        load(*named) if metrics.semantic_model else None,
+    )
 
 
 def groups_of(asked: "pl.DataFrame", columns: list[str] | None) -> np.ndarray | None:
@@ -145,6 +153,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
         "signatures": {
             "bleu": agreement.signature(one.bleu),
             "chrf": agreement.signature(agreement.chrf_scorer(one.references)),
+            **({"semantic": one.embed.signature} if one.embed else {}),
         },
         "definitions": {
             name: {
@@ -155,6 +164,7 @@ def comparison_report(evaluation: Evaluation, metrics: Metrics, gate: Gate) -> d
                 "high": metric.high,
             }
             for name, metric in METRICS.items()
+            if name in tuned
         },
         "tuned_against": {
             part: {other: {name: _told(found) for name, found in row.items()} for other, row in others.items()}

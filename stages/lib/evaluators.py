@@ -24,8 +24,9 @@ def evaluator(name: str) -> "evaluate.Metric":
     import evaluate
 
     metric = METRICS[name]
-    if metric.models_only:
-        raise ValueError(f"{name} needs what only a model has: its loss or why it stopped")
+    if metric.needs != "texts":
+        what = {"model": "what only a model has: its loss or why it stopped", "encoder": "an encoder of texts"}
+        raise ValueError(f"{name} needs {what[metric.needs]}")
 
     class Registered(evaluate.Metric):
         def _info(self) -> evaluate.MetricInfo:

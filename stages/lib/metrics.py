@@ -26,6 +26,8 @@ from stages.plumbing.section import Section
 Numbers = np.ndarray
 BLOCK = 200  # rows measured at a time
 Better = Literal["higher", "lower", "closer to 1", "neither"]
+# What a metric needs besides texts: what only a language model has (a loss, why it stopped), or an encoder of texts.
+Needs = Literal["texts", "model", "encoder"]
 
 
 class Metrics(Section):
@@ -39,6 +41,9 @@ class Metrics(Section):
     bleu_tokenize: Literal["13a", "intl", "char", "zh", "none"]
     nearest_rows: int = Field(ge=1)
     margin: float = Field(ge=0, le=1)
+    semantic_model: str | None
+    semantic_revision: str | None = Field(min_length=1)
+    semantic_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Metric:
     """One metric. `rows`: answers -> (n, k) numbers; `corpus`: sums of shape (..., k) -> values of shape (...).
 
     `whole` stands in for both where a metric belongs to all answers together and not to any row: it gets the words of
-    each answer. `tested` metrics get an interval, a p-value and a place in the Holm correction; `models_only` ones need
-    what only a language model has. `low` and `high` are the range; None is no bound.
+    each answer. `tested` metrics get an interval, a p-value and a place in the Holm correction; `needs` says
+    what must be there for a metric to be measured at all. `low` and `high` are the range; None is no bound.
     """
 
     definition: str
@@ -59,7 +64,7 @@ class Metric:
     corpus: Callable[[Numbers], Numbers] | None = None
     whole: Callable[[Sequence[list[str]]], float] | None = None
     tested: bool = False
-    models_only: bool = False
+    needs: Needs = "texts"
 
 
 def ratio(sums: Numbers) -> Numbers:
@@ -77,7 +82,7 @@ def mean_over_answers(
     *,
     better: Better = "higher",
     tested: bool = False,
-    models_only: bool = False,
+    needs: Needs = "texts",
     version: str = "1",
 ) -> Metric:
     """A metric that is the mean over rows of numbers between 0 and 1."""
@@ -85,7 +90,7 @@ def mean_over_answers(
     def rows(answers: Answers) -> Numbers:
         return _mean_rows(function(answers))
 
-    return Metric(definition, version, better, 0.0, 1.0, rows, ratio, tested=tested, models_only=models_only)
+    return Metric(definition, version, better, 0.0, 1.0, rows, ratio, tested=tested, needs=needs)
 
 
 def mean_over_pairs(definition: str, function: Callable[[str, str], float], *, better: Better = "higher") -> Metric:
@@ -158,6 +163,14 @@ def _cut_off(answers: Answers) -> list[float]:
     return [float(reason == "length") for reason in answers.finish or ()]
 
 
+def _semantic_rows(answers: Answers) -> Numbers:
+    questions = answers.questions
+    cosines = (questions.embed(answers.predictions) * questions.reference_vectors).sum(axis=1, dtype=np.float64)
+    # To the digits that do not move with the number of threads or with what else is in a batch.
+    there = [bool(text.strip()) for text in answers.predictions]
+    return _mean_rows(list(np.where(there, cosines.round(4), 0.0)))
+
+
 def _prompt_words_rows(answers: Answers) -> Numbers:
     found = [
         (len(asked & set(words(text))) / len(asked), 1.0) if asked else (0.0, 0.0)
@@ -226,7 +239,19 @@ METRICS: dict[str, Metric] = {
         _loss_rows,
         _perplexity,
         tested=True,
-        models_only=True,
+        needs="model",
+    ),
+    "semantic": Metric(
+        "Cosine of answer and reference as mean-pooled vectors of metrics.semantic_model, mean over rows; an answer "
+        "without a visible character counts as 0.",
+        "1",
+        "higher",
+        -1.0,
+        1.0,
+        _semantic_rows,
+        ratio,
+        tested=True,
+        needs="encoder",
     ),
     "prompt_words_used": Metric(
         "Share of the distinct words of a row's inputs that its answer uses, mean over rows.",
@@ -245,7 +270,7 @@ METRICS: dict[str, Metric] = {
     ),
     "empty_share": mean_over_pairs("Share of answers without a visible character.", _empty, better="lower"),
     "cutoff_share": mean_over_answers(
-        "Share of answers that ran into the length limit.", _cut_off, better="lower", models_only=True
+        "Share of answers that ran into the length limit.", _cut_off, better="lower", needs="model"
     ),
     "repeat_share": mean_over_pairs(
         "Share of answers with a run of three words said thrice.", _repeats, better="lower"
@@ -282,7 +307,7 @@ class Measured:
 
 
 def measure(answers: Answers, metrics: Mapping[str, Metric] = METRICS) -> Measured:
-    """Compute each metric's per-row numbers; those that need a model's loss are left out for other systems."""
+    """Compute each metric's per-row numbers; those that need what is not there are left out."""
     return measure_together({"one": answers}, metrics)["one"]
 
 
@@ -294,7 +319,7 @@ def measure_together(systems: Mapping[str, Answers], metrics: Mapping[str, Metri
     """
     questions = next(iter(systems.values())).questions
     able = {
-        system: {name: metric for name, metric in metrics.items() if answers.nll is not None or not metric.models_only}
+        system: {name: metric for name, metric in metrics.items() if metric.needs in answers.offers}
         for system, answers in systems.items()
     }
     found: dict[str, dict[str, list[Numbers]]] = {

@@ -10,7 +10,8 @@ from stages.lib.files import whole
 from stages.lib.tsv import write_rows
 
 # The metrics of one scale, higher is better, that bars can show side by side; those of 0 to 100 are divided by 100.
-SHOWN = {"rouge1": 1, "rouge2": 1, "rougeL": 1, "bleu": 100, "chrf": 100, "exact_match": 1, "prompt_words_used": 1}
+SHOWN = {"rouge1": 1, "rouge2": 1, "rougeL": 1, "bleu": 100, "chrf": 100, "exact_match": 1, "prompt_words_used": 1,
+         "semantic": 1}  # fmt: skip
 
 
 # Of the rows, ordered by ROUGE-L: from the worst answer (0) to the best (1) in steps of a hundredth.
@@ -31,6 +32,7 @@ def write_plots(folder: Path, evaluation: Evaluation, curves: Sequence[Mapping[s
     bars = [
         {"bar": f"{name}, {system}", "value": rounded(values[system][name] / scale)}
         for name, scale in SHOWN.items()
+        if name in values["tuned"]
         for system in values
     ]
     levels = [np.quantile(evaluation.systems[system].row_values("rougeL"), SHARES) for system in ("baseline", "tuned")]

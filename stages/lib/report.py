@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from stages.lib.examples import KINDS, choose, marked
 from stages.lib.files import whole
 from stages.lib.gate import Reason
 from stages.lib.health import Point, health
+from stages.lib.identity import environment, sha256_of_lines
 from stages.lib.report_words import Language, number, share, signed, words
 from stages.plumbing.section import Section
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 # What decides the numbers of this stage, so that another environment is seen for what it is.
-PACKAGES = ("altair", "numpy", "polars", "sacrebleu", "scikit-learn", "vl-convert-python")
+PACKAGES = ("altair", "numpy", "polars", "rouge-score", "sacrebleu", "scikit-learn", "vl-convert-python")
+ENCODING = ("tokenizers", "torch", "transformers")  # where a semantic model is named
 # Those of the tested metrics that share a scale from 0 to 1, once BLEU and chrF are divided by 100.
-SCALES = {"rougeL": 1, "rouge1": 1, "rouge2": 1, "bleu": 100, "chrf": 100, "prompt_words_used": 1}
+SCALES = {"rougeL": 1, "rouge1": 1, "rouge2": 1, "bleu": 100, "chrf": 100, "semantic": 1, "prompt_words_used": 1}
 LEVELS = ("rougeL", "bleu", "chrf", "prompt_words_used")
 
 
@@ -49,6 +50,7 @@ class Facts:
     reports: Mapping[str, Mapping[str, Any]]
     curves: Sequence[Mapping[str, float | None]]
     hashes: Mapping[str, str]
+    code: str  # sha256 of this stage's code
     comparison: Mapping[str, Any]
     metrics: Mapping[str, Any]
     reasons: Sequence[Reason]
@@ -236,6 +238,7 @@ class Page:
         return [
             {"label": names[name], **{key: found[name][key] / scale for key in ("delta", "low", "high")}}
             for name, scale in SCALES.items()
+            if name in found
         ]
 
     def _trivial_deltas(self) -> list[dict[str, Any]]:
@@ -286,7 +289,7 @@ class Page:
     def ledger(self) -> dict[str, Any]:
         """The flow of the rows: what was read, what became of it, which side it went to, each as a share of all."""
         clean, split = self.facts.reports["clean"], self.facts.reports["split"]
-        sides = split["rows"]
+        sides = {name: split["rows"][name] for name in ("train", "validation", "test")}
         left_out = {name: count for name, count in split["left_out"].items() if count}
         unused = clean["kept"] - sum(sides.values()) - sum(left_out.values())
         after = {"kept": clean["kept"], "duplicates": clean["duplicates"], "quarantined": clean["quarantined"]}
@@ -387,16 +390,18 @@ class Page:
         reports = self.facts.reports
         hashes = {self.told(name): reports[name].get("sha256") or "–" for name in ("source", "base")}
         hashes[self.told("adapter")] = reports["proof"]["adapter_sha256"]
+        packages = environment(PACKAGES + (ENCODING if "semantic" in self.facts.comparison["signatures"] else ()))
+        made_by = {self.told("code"): self.facts.code, self.told("environment"): sha256_of_lines(packages)}
         sections = {
             section: [(key, _shown(value)) for key, value in sorted(_flat(content).items())]
             for section, content in sorted(reports["summary"].get("params", {}).items())
         }
         signatures = [f"{name} {text}" for name, text in sorted(self.facts.comparison["signatures"].items())]
         return {
-            "hashes": {**hashes, **self.facts.hashes},
+            "hashes": {**hashes, **self.facts.hashes, **made_by},
             "sections": sections,
             "guarantee": reports["summary"]["guarantee"],
-            "versions": [*(f"{name} {version(name)}" for name in PACKAGES), *signatures],
+            "versions": [*packages, *signatures],
             "definitions": [
                 (self.told(f"name.{name}"), self.told(f"means.{name}")) for name in self.facts.comparison["definitions"]
             ],

@@ -85,6 +85,12 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _what_is_judged_is_measured(self) -> Self:
+        if self.gate.metric == "semantic" and self.metrics.semantic_model is None:
+            raise ValueError("a metrics.semantic_model for gate.metric: semantic, or another gate.metric")
+        return self
+
+    @model_validator(mode="after")
     def _columns_named_elsewhere_are_fields_of_the_source(self) -> Self:
         known = list(self.source.columns.inputs)
         named = {

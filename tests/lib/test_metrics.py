@@ -1,6 +1,8 @@
 """The metrics agree with their reference implementations and with sums made by hand."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +67,13 @@ def test_rouge_of_each_row_is_rouge_score_with_a_unicode_tokeniser(name):
 def test_corpus_scores_are_sacrebleus(name, scorer, predictions, references):
     wanted = scorer.corpus_score(predictions, [references]).score
     assert measured(predictions, references).values()[name] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_corpus_scores_are_what_a_person_computes_by_hand():
+    # All n-grams of the four words match; brevity is exp(1 - 9/4).
+    assert measured(["a b c d"], ["a b c d e f g h i"]).values()["bleu"] == pytest.approx(100 * math.exp(-1.25))
+    # One of two letters matches, the pair of letters does not: precision and recall are (1/2 + 0) / 2, and so is F2.
+    assert measured(["ab"], ["ac"]).values()["chrf"] == pytest.approx(25.0)
 
 
 def test_bleu_of_each_row_is_the_corpus_score_of_that_row_alone():
@@ -145,10 +154,12 @@ def test_a_loop_is_a_run_of_three_words_said_thrice():
 
 
 def test_a_new_metric_is_a_function_and_a_line():
-    def same_start(prediction, reference):
-        return prediction[:1] == reference[:1]
-
-    mine = {**METRICS, "same_start": mean_over_pairs("Share of answers that begin like the reference.", same_start)}
+    """The example of docs/adding.md, run as it stands there."""
+    text = (Path(__file__).parents[2] / "docs/adding.md").read_text("utf-8")
+    example = re.search(r"## A metric.*?```python\n(.*?)```", text, re.DOTALL).group(1)
+    mine = dict(METRICS)
+    exec(example, {"METRICS": mine, "mean_over_pairs": mean_over_pairs})  # noqa: S102 - our own page
+    assert set(mine) - set(METRICS) == {"same_start"}
     answers = Answers(Questions(["", ""], ["azul", "verde"]), ["anil", "rosa"])
     assert measure(answers, mine).values()["same_start"] == 0.5
 

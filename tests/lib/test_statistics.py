@@ -140,6 +140,6 @@ def test_holm_corrects_by_hand():
 
 def test_every_tested_metric_has_numbers_for_each_row():
     assert [name for name, metric in METRICS.items() if metric.tested] == [
-        "rouge1", "rouge2", "rougeL", "bleu", "chrf", "perplexity", "prompt_words_used",
+        "rouge1", "rouge2", "rougeL", "bleu", "chrf", "perplexity", "semantic", "prompt_words_used",
     ]  # fmt: skip
     assert all(metric.rows and metric.corpus for metric in METRICS.values() if metric.tested)

@@ -32,3 +32,19 @@ def tokenizer(family: str) -> Any:
 def model(family: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return make_model(family, SHAPE, tokenizer(family)).eval()
+
+
+BERT_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "mesa", "azul", "cadeira", "é", "boa", "para", "casa"]
+
+
+def tiny_bert(folder):
+    """Write a BERT of random weights, with a vocabulary of eight words, to `folder`."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    (folder / "vocab.txt").write_text("\n".join(BERT_WORDS), "utf-8")
+    torch.manual_seed(3)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(BERT_WORDS), max_position_embeddings=12, **shape)).save_pretrained(folder)
+    BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=12, strip_accents=False).save_pretrained(folder)
+    return folder

@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from stages import eval as stage
+from stages.lib.embeddings import identity
 from stages.lib.metrics import METRICS
 from stages.lib.report_words import words
 from stages.plumbing.problem import Problem
+from tests.lib.tiny import tiny_bert
 
 ROOT = Path(__file__).parents[2]
 COLOURS = ["azul", "verde", "rosa", "preta", "branca", "roxa", "cinza", "lilás"]
@@ -69,7 +71,7 @@ REPORTS = {
     },
     "validation": {"success": True, "expectations": [{"name": "min_rows", "ok": True}]},
     "split": {
-        "rows": {"train": 80, "validation": 10, "test": 30},
+        "rows": {"test": 30, "train": 80, "validation": 10},
         "left_out": {"straddling": 4, "crowded": 0},
         "leakage": {"pairs": 0, "share": 0.0, "compared": 431, "not_compared": 7, "threshold": 0.8, "examples": []},
     },
@@ -184,10 +186,11 @@ class Elements(html.parser.HTMLParser):
 def test_baseline_tuned_and_their_difference_are_flat_numbers(usual):
     metrics = read(usual, "metrics.json")
     assert sorted(metrics) == ["baseline", "delta", "references", "tuned", "unseen"]
-    assert set(metrics["tuned"]) == set(METRICS)
+    measured = set(METRICS) - {"semantic"}  # asks for a model
+    assert set(metrics["tuned"]) == measured
     assert metrics["tuned"]["rougeL"] > 0.85
     assert metrics["baseline"]["rougeL"] < 0.4
-    for name in METRICS:
+    for name in measured:
         assert metrics["delta"][name] == pytest.approx(metrics["tuned"][name] - metrics["baseline"][name], abs=2e-6)
     assert metrics["tuned"]["cutoff_share"] == pytest.approx(1 / 30, abs=1e-6)
     assert metrics["tuned"]["dirty_share"] == pytest.approx(1 / 30, abs=1e-6)
@@ -339,6 +342,44 @@ def test_groups_are_inputs(run):
     assert wide["low"] < wide["delta"] < wide["high"]
     with pytest.raises(Problem, match=r"metrics\.group, not brand"):
         run(params={"metrics.group": ["brand"]})
+
+
+def test_a_semantic_model_adds_its_metric_everywhere(run, tmp_path_factory):
+    folder = tiny_bert(tmp_path_factory.mktemp("bert"))
+    pinned = {"metrics.semantic_model": str(folder), "metrics.semantic_sha256": identity(folder)}
+    reports = run(params={**pinned, "gate.metric": "semantic"})
+    found = read(reports, "comparison.json")
+    assert found["tuned_against"]["all"]["nearest"]["semantic"]["p_holm"] <= 1
+    assert found["definitions"]["semantic"]["version"] == "1"
+    assert found["signatures"]["semantic"] == f"model:{identity(folder)}|pool:mean|tokens:12"
+    assert -1 <= read(reports, "metrics.json")["references"]["nearest"]["semantic"] <= 1
+    assert "Semantic likeness" in page(reports)
+    assert found["signatures"]["semantic"] in page(reports)
+
+
+def test_a_gate_on_a_metric_that_is_not_measured_is_refused(run):
+    with pytest.raises(Problem, match=r"a metrics\.semantic_model for gate\.metric: semantic"):
+        run(params={"gate.metric": "semantic"})
+
+
+def test_the_page_names_the_code_and_the_environment_that_made_it(usual):
+    from stages.lib.identity import code_of, sha256_of_code
+
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"]["eval"]["deps"]
+    made_of = [path.as_posix() for path in code_of(ROOT / "stages/eval.py")]
+    assert made_of == sorted(name for name in declared if name.startswith("stages/"))
+    assert len(made_of) > 20
+    text = page(usual)
+    assert sha256_of_code(ROOT / "stages/eval.py") in text
+    assert re.search(r"<dt>environment \(versions below\)</dt><dd><code>[0-9a-f]{64}</code>", text)
+    assert re.search(r"<li><code>python 3\.1[0-9]</code></li><li><code>altair ", text)
+
+
+def test_code_is_the_same_code_through_a_link(tmp_path):
+    from stages.lib.identity import sha256_of_code
+
+    (tmp_path / "project").symlink_to(ROOT)
+    assert sha256_of_code(tmp_path / "project/stages/eval.py") == sha256_of_code(ROOT / "stages/eval.py")
 
 
 def test_plots_are_tables_that_dvc_reads(usual):
