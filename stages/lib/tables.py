@@ -1,10 +1,12 @@
-"""Writing a Parquet table block by block, so that memory does not grow with its length."""
+"""Reading and writing Parquet tables block by block, so that memory does not grow with their length."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+
+ROWS = 1 << 16
 
 
 @contextmanager
@@ -23,3 +25,13 @@ def growing(path: Path, schema: dict[str, pl.DataType]) -> Iterator[Callable[[pl
                 writer.write_table(rows.to_arrow())
 
         yield add
+
+
+def blocks(paths: Iterable[Path], rows: int = ROWS) -> Iterator[pl.DataFrame]:
+    """The rows of these tables one after the other, at most `rows` at a time; a block holds rows of one table."""
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=rows):
+                yield pl.DataFrame(batch)
