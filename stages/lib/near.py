@@ -129,7 +129,7 @@ def triples(texts: pl.Series) -> Triples:
     new = np.ones(len(keys), bool)
     np.not_equal(keys[1:], keys[:-1], out=new[1:])
     keys = keys[new]
-    starts = np.searchsorted(keys, np.arange(len(counts) + 1, dtype=np.uint64) << np.uint64(_BITS))
+    starts = np.searchsorted(keys >> np.uint64(_BITS), np.arange(len(counts) + 1, dtype=np.uint64))
     return Triples((keys & np.uint64((1 << _BITS) - 1)).astype(np.int64), starts)
 
 

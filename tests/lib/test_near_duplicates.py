@@ -92,6 +92,12 @@ def test_whatever_the_texts_and_however_they_are_cut_the_pairs_are_those_of_comp
     assert pairs_of(texts, least, part) == pytest.approx(by_hand(texts, least))
 
 
+def test_full_blocks_lose_no_row():
+    texts = [f"o copo número {n} azul" for n in range(2 * near.BLOCK)]
+    texts[near.BLOCK - 1] = texts[-1]
+    assert pairs_of(texts, 0.9, near.BLOCK) == {(near.BLOCK - 1, 2 * near.BLOCK - 1): 1.0}
+
+
 def test_what_is_held_at_a_time_changes_nothing(monkeypatch):
     chance = random.Random(3)
     texts = [" ".join(chance.choices("abcdef", k=chance.randrange(7))) for _ in range(300)]
