@@ -2,11 +2,11 @@
 
 The search is exact, not sketched: with the triples of every row in one global order, two rows that are similar enough
 share a triple within their first n - ceil(t n) + 1 (prefix filtering: Chaudhuri et al., ICDE 2006; Bayardo et al.,
-WWW 2007), and after the first one that they share enough of both must be left (positional filtering: Xiao et al., WWW
-2008). Rarest first keeps the candidates few; each is verified, so precision is 1, and so is recall unless a triple is
-in very many prefixes: then each row is compared with the `window` rows before it, other pairs are counted.
+WWW 2007), and after the first one that they share enough of both must be left (positional filtering: Xiao et al.,
+WWW 2008). Rarest first keeps the candidates few; each is verified, so precision is 1, and so is recall unless there are
+more than MOST_PAIRS of them: what is not compared then is counted.
 
-Everything that grows with the texts waits on disk (some 1.5 times their size), so that memory grows by 20 bytes a row.
+Everything that grows with the texts waits on disk (some 1.5 times their size), so that memory grows by eight bytes a row.
 
 Why triples: rows of a catalogue share phrasing and differ in single words. One different word among thirty costs a set
 of words a thirtieth, but a set of triples three of them: 0.8 then means texts that differ in one place or two.
@@ -27,11 +27,10 @@ from stages.lib.spool import Buckets, Spool
 from stages.plumbing import console
 
 TRIPLE = 3
-# Rows before it that a row is compared with, at most, for each triple that they share.
-WINDOW = 200
-# Pairs that share a triple, at most, that are looked at: beyond it the window is halved until they fit. It bounds the
-# time (some minutes) and the disk for tables in which nearly everything resembles hundreds of other rows.
-MOST_PAIRS = 1 << 29
+# Pairs of rows that share an early triple, at most, that are looked at, each once for each such triple. Where there are
+# more, for nearly everything resembles hundreds of other rows, each row is compared with the nearest rows before it
+# that share the triple, as many as fit: that bounds the time (some minutes) and the disk (a few GB).
+MOST_PAIRS = 1 << 28
 # Rows whose triples are sorted together: the number of the row takes the upper 13 bits of a key, a triple's hash the
 # other 51. Two rows of 60 triples then share one by mistake once in 10^12 pairs.
 BLOCK = 1 << 13
@@ -275,13 +274,17 @@ def _added(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _window(lengths: np.ndarray) -> tuple[int, int]:
-    """The rows to look back at, and the pairs that are skipped so; lengths[n]: triples that n rows share."""
+    """The rows to look back at, and the pairs that are skipped so; lengths[n]: triples that n rows share.
+
+    The window is all of them, halved until the pairs fit.
+    """
     n = np.arange(len(lengths))
-    window = WINDOW
+    total = int((lengths * (n * (n - 1) // 2)).sum())
+    window = max(1, len(lengths) - 2)
     while True:
         beyond = np.maximum(n - 1 - window, 0)
         skipped = int((lengths * (beyond * (beyond + 1) // 2)).sum())
-        if window == 1 or int((lengths * (n * (n - 1) // 2)).sum()) - skipped <= MOST_PAIRS:
+        if window == 1 or total - skipped <= MOST_PAIRS:
             return window, skipped
         window //= 2
 

@@ -117,18 +117,18 @@ def test_what_is_held_at_a_time_changes_nothing(monkeypatch):
     assert pairs_of(texts, 0.6, 64) == by_hand(texts, 0.6)
 
 
-def test_a_triple_in_very_many_rows_is_compared_with_the_rows_before_and_the_rest_is_counted(monkeypatch):
-    monkeypatch.setattr(near, "WINDOW", 3)
-    got = searched(["a mesma frase"] * 10, 0.8)
-    assert (got.compared, got.skipped) == (24, 21)
-    assert all(np.all(block.second - block.first <= 3) for block in got)
-
-
-def test_where_nearly_all_rows_resemble_each_other_fewer_rows_before_are_looked_at_and_the_rest_is_counted(monkeypatch):
-    monkeypatch.setattr(near, "MOST_PAIRS", 300)
-    got = searched(["a mesma frase"] * 60, 0.8)
-    # 60 rows have 1,770 pairs; of windows 200, 100, 50, 25, 12, 6 and 3 the first with 300 pairs at most is 3.
-    assert (got.compared, got.skipped) == (57 * 3 + 2 + 1, 1770 - 174)
+@pytest.mark.parametrize(
+    ("rows", "most", "window", "compared"),
+    # Windows are tried from all rows on, halved each time: 9, 4 of 10 rows; 59, 29, 14, 7, 3 of 60.
+    [(10, 45, 9, 45), (10, 44, 4, 30), (60, 300, 3, 174)],
+)
+def test_of_too_many_pairs_each_row_is_compared_with_those_before_it_and_the_rest_is_counted(
+    rows, most, window, compared, monkeypatch
+):
+    monkeypatch.setattr(near, "MOST_PAIRS", most)
+    got = searched(["a mesma frase"] * rows, 0.8)
+    assert (got.compared, got.skipped) == (compared, rows * (rows - 1) // 2 - compared)
+    assert max(int((block.second - block.first).max()) for block in got) == window
 
 
 def test_rows_of_the_same_words_are_the_same_pairs_by_one_value_each_and_in_parts():
