@@ -6,7 +6,7 @@ WWW 2007), and after the first one that they share enough of both must be left (
 WWW 2008). Rarest first keeps the candidates few; each is verified, so precision is 1, and so is recall unless there are
 more than MOST_PAIRS of them: what is not compared then is counted.
 
-Everything that grows with the texts waits on disk (some 1.5 times their size), so that memory grows by eight bytes a row.
+What grows with the texts waits on disk (some 1.5 times their size), so that memory grows by eight bytes a row.
 
 Why triples: rows of a catalogue share phrasing and differ in single words. One different word among thirty costs a set
 of words a thirtieth, but a set of triples three of them: 0.8 then means texts that differ in one place or two.
