@@ -1,12 +1,13 @@
 """Peak memory and time of fetch, clean, validate, shard and split, each as a process, with its command of dvc.yaml.
 
-    python bench/memory.py [ROWS ...] [--words N] [--read N] [--method hash|exact] [--data FOLDER] [--place FOLDER]
+    python bench/memory.py [ROWS ...] [--words N] [--method hash|exact] [--data FOLDER] [--place FOLDER]
 
 The rows are real ones (`../shared/data`, three tables of products) in which a seeded generator changes every eighth
 word, so that rows made of one source are no near-duplicates of each other; one row in twenty is the row before it with
-one other word, one in fifty the row before it as it is. --words cuts the descriptions, for very many rows. The recipe
-is `recipes/local.yaml`; --read sets split.read, --method split.method. All files go to a folder of their own in --place
-(this machine's temporary folder), on whose disk some five times the size of the rows must be free, and are deleted.
+one other word, one in fifty the row before it as it is. --words cuts descriptions, for very many rows. The recipe is
+`recipes/local.yaml`, its expectations of the sample data left out; --method sets split.method. In the end split runs
+once more with split.read: 150000. All files go to a folder of their own in --place (this machine's temporary folder),
+on whose disk some six times the size of the rows must be free, and are deleted.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from processes import ROOT, measured
 
 DATA = ROOT / "../shared/data"
 TABLES = ("products_en/trn_sample.json", "products_html/title_content.jsonl", "products_ports/mports.jsonl.gz")
+READ = 150_000
 STAGES = ("fetch", "clean", "validate", "shard", "split")
 
 
@@ -71,6 +73,15 @@ def commands(source: Path) -> dict[str, list[str]]:
     return {name: [sys.executable, *words[1:]] for name, words in found.items()}
 
 
+def recipe(source: Path, method: str, read: int | None = None) -> str:
+    """params.yaml: the local recipe on this source."""
+    content = yaml.safe_load((ROOT / "recipes/local.yaml").read_text("utf-8"))
+    content["source"]["path"] = str(source)
+    content["expectations"].update(max_share_set_aside=1.0, max_share_duplicates=1.0, response_chars=[])
+    content["split"].update(method=method, read=read)
+    return yaml.safe_dump(content)
+
+
 def run(asked: argparse.Namespace, rows: int) -> None:
     """Make the rows, run the stages, print a table."""
     with tempfile.TemporaryDirectory(dir=asked.place) as name:
@@ -79,29 +90,34 @@ def run(asked: argparse.Namespace, rows: int) -> None:
         # In a process of its own: what this one needs would be counted with the stages.
         making = [sys.executable, __file__, str(rows), "--words", str(asked.words), "--data", str(asked.data)]
         subprocess.run([*making, "--write", str(source)], check=True)
-        recipe = yaml.safe_load((ROOT / "recipes/local.yaml").read_text("utf-8"))
-        recipe["source"]["path"] = str(source)
-        recipe["split"].update(read=asked.read, method=asked.method)
-        (folder / "params.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
         os.chdir(folder)
         size = source.stat().st_size / rows
-        print(f"\n{rows:,} rows of {size:,.0f} bytes, {os.cpu_count()} processors, split.read {asked.read}\n")
+        print(f"\n{rows:,} rows of {size:,.0f} bytes, {os.cpu_count()} processors, split.method {asked.method}\n")
         print("| stage | wall s | processor s | peak MiB |\n|---|---|---|---|", flush=True)
-        for stage, command in commands(source).items():
-            took = measured(command, folder / "log")
-            print(f"| {stage} | {took.wall:,.1f} | {took.processor:,.1f} | {took.memory:,.0f} |", flush=True)
-        report = json.loads((folder / "reports/split.json").read_text("utf-8"))
+        asked_for = commands(source)
+        for read, stages in ((None, asked_for), (READ, {"split": asked_for["split"]})):
+            Path("params.yaml").write_text(recipe(source, asked.method, read), "utf-8")
+            for stage, command in stages.items():
+                took = measured(command, folder / "log")
+                told = f"{stage}, read: {read}" if read else stage
+                print(f"| {told} | {took.wall:,.1f} | {took.processor:,.1f} | {took.memory:,.0f} |", flush=True)
+                if stage == "split":
+                    tell(folder / "reports/split.json")
         os.chdir(ROOT)
-    left_out = {reason: count for reason, count in report["left_out"].items() if count}
-    pairs = {name: report["leakage"][name] for name in ("compared", "near_duplicates", "not_compared", "pairs")}
-    print(f"\nrows {report['rows']}, left out {left_out}, pairs {pairs}", flush=True)
+
+
+def tell(report: Path) -> None:
+    """Print what became of the rows, and how many pairs were compared, beside the table."""
+    content = json.loads(report.read_text("utf-8"))
+    left_out = {reason: count for reason, count in content["left_out"].items() if count}
+    pairs = {name: content["leakage"][name] for name in ("compared", "near_duplicates", "not_compared", "pairs")}
+    print(f"rows {content['rows']}, left out {left_out}, pairs {pairs}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", type=int, default=[200_000, 2_250_000])
     parser.add_argument("--words", type=int, default=1000, help="words of a description, at most")
-    parser.add_argument("--read", type=int, help="split.read")
     parser.add_argument("--method", choices=("hash", "exact"), default="hash")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--place", type=Path)
