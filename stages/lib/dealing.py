@@ -108,8 +108,9 @@ def _texts(parts: list[Path], read: np.ndarray) -> Iterator[pl.Series]:
     for table in blocks(parts):
         rows = table.filter(read[begun : begun + table.height])
         begun += table.height
-        for some in rows.iter_slices(BLOCK):
-            yield some.select(pl.concat_str(pl.exclude("row_id", "line"), separator="\n").alias("text"))["text"]
+        text = rows.select(pl.concat_str(pl.exclude("row_id", "line"), separator="\n").alias("text"))["text"]
+        for at in range(0, len(text), BLOCK):
+            yield text.slice(at, BLOCK)
 
 
 def write(parts: list[Path], dealt: Dealt, targets: dict[str, Path]) -> None:

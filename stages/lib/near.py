@@ -41,7 +41,7 @@ _MOST_COUNTED = (1 << (_BITS - _PLACE_BITS)) - 1
 _SPREAD = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 _PARTITIONS = 64
-_BUCKETS = 128
+_BUCKETS = 64
 _POSTING = np.dtype([("triple", "<i8"), ("row", "<i4"), ("size", "<i4"), ("place", "<i4")])
 _PAIR = np.dtype([("first", "<i4"), ("second", "<i4"), ("similarity", "<f8")])
 _HELD_PAIRS = 1 << 23
@@ -171,10 +171,14 @@ class _Table:
         return self.starts[rows + 1] - self.starts[rows]
 
     def blocks(self) -> Iterator[tuple[int, Triples]]:
-        """All rows in order, BLOCK at a time, with the number of the first."""
-        for begin in range(0, self.rows, BLOCK):
-            starts = self.starts[begin : min(begin + BLOCK, self.rows) + 1]
+        """All rows in order, at most BLOCK at a time, with the number of the first."""
+        begin = 0
+        while begin < self.rows:
+            fit = int(np.searchsorted(self.starts, self.starts[begin] + _HELD_TRIPLES, side="right")) - 1
+            end = min(max(fit, begin + 1), begin + BLOCK, self.rows)
+            starts = self.starts[begin : end + 1]
             yield begin, Triples(self.values.between(int(starts[0]), int(starts[-1])), starts - starts[0])
+            begin = end
 
     def of(self, rows: np.ndarray) -> Triples:
         """The triples of some rows, which ascend."""
@@ -196,15 +200,15 @@ def near_pairs(texts: Iterable[pl.Series], rows: int, threshold: float, place: P
             table.add(found)
             progress.update(len(found.sizes))
     pairs = Pairs(place)
-    shift = max(0, (max(rows, 1) - 1).bit_length() - (_BUCKETS - 1).bit_length())
+    shift = _finer(max(rows - 1, 0).bit_length())
     candidates = Buckets(place, np.int64, _BUCKETS)
     pairs.skipped = _shared(_prefixes(table, threshold, place), threshold, candidates, shift)
     with console.bar("compare", sum(map(len, candidates.spools)), "pairs") as progress:
         for spool in candidates.spools:
             progress.update(len(spool))
-            distinct = _distinct(spool)
-            pairs.compared += len(distinct)
-            pairs.add(_verified(distinct, table, threshold))
+            for distinct in _distinct(spool, shift, place):
+                pairs.compared += len(distinct)
+                pairs.add(_verified(distinct, table, threshold))
     table.values.close()
     return pairs
 
@@ -261,7 +265,7 @@ def _shared(postings: list[Spool], threshold: float, candidates: Buckets, shift:
     with console.bar("look for pairs", len(postings), "parts") as progress:
         for spool in postings:
             for found in _sharing(spool.between(0, len(spool)), window, threshold):
-                candidates.add(found >> (32 + shift), found)
+                candidates.add(_bucket(found, shift), found)
             spool.close()
             progress.update()
     return skipped
@@ -317,17 +321,31 @@ def _sharing(postings: np.ndarray, window: int, threshold: float) -> Iterator[np
         yield np.concatenate(parts)
 
 
-def _distinct(spool: Spool) -> np.ndarray:
-    """The pairs of one bucket, each once, ascending; closes the spool."""
-    distinct = np.empty(0, np.int64)
-    for part in spool.parts(_HELD_PAIRS):
-        together = np.concatenate([distinct, part])
-        together.sort()
-        new = np.ones(len(together), bool)
-        np.not_equal(together[1:], together[:-1], out=new[1:])
-        distinct = together[new]
-    spool.close()
-    return distinct
+def _finer(shift: int) -> int:
+    """The bits of a row's number that are left when buckets have taken the upper ones."""
+    return max(0, shift - (_BUCKETS - 1).bit_length())
+
+
+def _bucket(pairs: np.ndarray, shift: int) -> np.ndarray:
+    """The bucket of each pair, by its second row: `shift` is how many of the lower bits stay together."""
+    return (pairs >> (32 + shift)) % _BUCKETS
+
+
+def _distinct(spool: Spool, shift: int, place: Path) -> Iterator[np.ndarray]:
+    """The pairs of one bucket, each once, ascending; of a bucket that is too large in parts. Closes the spool."""
+    if len(spool) > _HELD_PAIRS and shift:
+        parts = Buckets(place, np.int64, _BUCKETS)
+        for some in spool.parts(_HELD_PAIRS):
+            parts.add(_bucket(some, _finer(shift)), some)
+        spool.close()
+        for part in parts.spools:
+            yield from _distinct(part, _finer(shift), place)
+    elif len(spool):
+        pairs = np.sort(spool.between(0, len(spool)))
+        spool.close()
+        new = np.ones(len(pairs), bool)
+        np.not_equal(pairs[1:], pairs[:-1], out=new[1:])
+        yield pairs[new]
 
 
 def _verified(candidates: np.ndarray, table: _Table, threshold: float) -> Iterator[Block]:

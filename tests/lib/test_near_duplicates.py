@@ -103,7 +103,7 @@ def test_what_is_held_at_a_time_changes_nothing(monkeypatch):
     texts = [" ".join(chance.choices("abcdef", k=chance.randrange(7))) for _ in range(300)]
     expected = searched(texts, 0.6)
     for module, name, value in (
-        (near, "_HELD_PAIRS", 7),
+        (near, "_HELD_PAIRS", 5),
         (near, "_HELD_TRIPLES", 50),
         (near, "_PARTITIONS", 3),
         (near, "_BUCKETS", 4),
