@@ -26,7 +26,7 @@ class Params(Sections):
 def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, report: Path) -> None:
     params = Params.read()
     parts = listed_in(shards, params.split.shards)
-    dealt = deal(parts, params.split)
+    dealt = deal(parts, params.split, shards.parent)
     for side, rows in dealt.report["rows"].items():
         console.say(side, rows, "rows")
     for reason, rows in dealt.report["left_out"].items():

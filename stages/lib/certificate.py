@@ -15,25 +15,31 @@ def leakage(pairs: Pairs, row_ids: np.ndarray, side: np.ndarray, threshold: floa
 
     compared: candidate pairs whose similarity was computed. not_compared: pairs left out, of very common triples.
     """
-    one, other = side[pairs.first], side[pairs.second]
-    apart = (one != other) & (one >= 0) & (other >= 0)
-    first, second, similarity = pairs.first[apart], pairs.second[apart], pairs.similarity[apart]
-    leaking = np.unique(np.concatenate([first, second]))
+    leaking = np.zeros(len(side), bool)
+    count, worst = 0, []
+    for block in pairs:
+        one, other = side[block.first], side[block.second]
+        apart = (one != other) & (one >= 0) & (other >= 0)
+        count += int(apart.sum())
+        first, second, similarity = block.first[apart], block.second[apart], block.similarity[apart]
+        leaking[first] = leaking[second] = True
+        order = np.lexsort((second, first, -similarity))[:EXAMPLES]
+        worst += zip((-similarity[order]).tolist(), first[order].tolist(), second[order].tolist(), strict=True)
+        worst = sorted(worst)[:EXAMPLES]
     judged = int((side > TRAIN).sum())
-    worst = np.lexsort((second, first, -similarity))[:EXAMPLES]
     return {
-        "pairs": int(apart.sum()),
+        "pairs": count,
         "share": round(float((side[leaking] > TRAIN).sum()) / max(judged, 1), 6),
         "compared": pairs.compared,
         "not_compared": pairs.skipped,
-        "near_duplicates": len(pairs.first),
+        "near_duplicates": len(pairs),
         "threshold": threshold,
         "examples": [
             {
-                "row_ids": [int(row_ids[first[at]]), int(row_ids[second[at]])],
-                "sides": [SIDES[side[first[at]]], SIDES[side[second[at]]]],
-                "similarity": round(float(similarity[at]), 6),
+                "row_ids": [int(row_ids[first]), int(row_ids[second])],
+                "sides": [SIDES[side[first]], SIDES[side[second]]],
+                "similarity": round(-negative, 6),
             }
-            for at in worst
+            for negative, first, second in worst
         ],
     }

@@ -2,40 +2,55 @@
 
 The search is exact, not sketched: with the triples of every row in one global order, two rows that are similar enough
 share a triple within their first n - ceil(t n) + 1 (prefix filtering: Chaudhuri et al., ICDE 2006; Bayardo et al.,
-WWW 2007). Rarest first keeps the candidates few; each is verified, so precision is 1, and so is recall unless a triple
-is in more than WINDOW prefixes: then each row is compared with the WINDOW rows before it, other pairs are counted.
+WWW 2007), and after the first one that they share enough of both must be left (positional filtering: Xiao et al.,
+WWW 2008). Rarest first keeps the candidates few; each is verified, so precision is 1, and so is recall unless there are
+more than MOST_PAIRS of them: what is not compared then is counted.
+
+What grows with the texts waits on disk (some 1.5 times their size), so that memory grows by eight bytes a row.
 
 Why triples: rows of a catalogue share phrasing and differ in single words. One different word among thirty costs a set
 of words a thirtieth, but a set of triples three of them: 0.8 then means texts that differ in one place or two.
 """
 
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from stages.lib.spool import Buckets, Spool
+from stages.plumbing import console
+
 TRIPLE = 3
-WINDOW = 200
+# Pairs of rows that share an early triple, at most, that are looked at, each once for each such triple. Where there are
+# more, for nearly everything resembles hundreds of other rows, each row is compared with the nearest rows before it
+# that share the triple, as many as fit: that bounds the time (some minutes) and the disk (a few GB).
+MOST_PAIRS = 1 << 28
+# Rows whose triples are sorted together: the number of the row takes the upper 13 bits of a key, a triple's hash the
+# other 51. Two rows of 60 triples then share one by mistake once in 10^12 pairs.
+BLOCK = 1 << 13
+_BITS = 51
+_PLACE_BITS = 31
+_MOST_COUNTED = (1 << (_BITS - _PLACE_BITS)) - 1
 # Odd constants of splitmix64 (Steele et al., OOPSLA 2014) and wyhash: they only have to spread words over 64 bits.
 _SPREAD = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
-_VERIFIED_AT_ONCE = 200_000
-_HELD_PAIRS = 20_000_000
 
-
-@dataclass
-class Pairs:
-    """Verified pairs by position (first < second), their similarity; how many were compared, how many were not."""
-
-    first: np.ndarray
-    second: np.ndarray
-    similarity: np.ndarray
-    compared: int
-    skipped: int
+_PARTITIONS = 64
+_BUCKETS = 64
+_POSTING = np.dtype([("triple", "<i8"), ("row", "<i4"), ("size", "<i4"), ("place", "<i4")])
+_PAIR = np.dtype([("first", "<i4"), ("second", "<i4"), ("similarity", "<f8")])
+_HELD_PAIRS = 1 << 23
+_HELD_TRIPLES = 1 << 23
 
 
 @dataclass
 class Triples:
-    """The distinct word triples of each row: `values[starts[i]:starts[i + 1]]` are those of row i."""
+    """The distinct word triples of each row, ascending: `values[starts[i]:starts[i + 1]]` are those of row i."""
 
     values: np.ndarray
     starts: np.ndarray
@@ -45,105 +60,315 @@ class Triples:
         return np.diff(self.starts)
 
 
+@dataclass
+class Block:
+    """Verified pairs by position (first < second) with their similarity, ascending by second, then first."""
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+
+
+class Pairs:
+    """All verified pairs, on disk; how many were compared, and how many were not, since they share only common triples.
+
+    Iterating gives blocks in the order of `second`; all pairs of one `second` are in one block.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.compared = self.skipped = 0
+        self._spool = Spool(place, _PAIR)
+        self._ends: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def __iter__(self) -> Iterator[Block]:
+        begin = 0
+        for end in self._ends:
+            found = self._spool.between(begin, end)
+            yield Block(found["first"], found["second"], found["similarity"])
+            begin = end
+
+    def add(self, parts: Iterable[Block]) -> None:
+        """Append all pairs of some rows, which come after all before."""
+        for part in parts:
+            records = np.empty(len(part.first), _PAIR)
+            for name in _PAIR.names:
+                records[name] = getattr(part, name)
+            self._spool.add(records)
+        if len(self._spool) > (self._ends[-1] if self._ends else 0):
+            self._ends.append(len(self._spool))
+
+
+# --- triples
+
+
 def triples(texts: pl.Series) -> Triples:
-    """Hashes of the word triples of each text, small letters, punctuation ignored; a shorter text is one triple."""
+    """Hashes of the word triples of each text, small letters, punctuation ignored; a shorter text is one triple.
+
+    texts: at most BLOCK of them.
+    """
     words = texts.str.to_lowercase().str.extract_all(r"\w+")
     counts = words.list.len().to_numpy().astype(np.int64)
     hashes = words.explode(empty_as_null=False).hash(seed=0).to_numpy()
     ends = np.cumsum(counts)
-    row = np.repeat(np.arange(len(counts)), counts)
-    place = np.arange(len(hashes))
-    mixed = np.zeros(len(hashes), np.uint64)
-    for ahead in range(TRIPLE):
-        inside = place + ahead < ends[row]
-        mixed[inside] += hashes[place[inside] + ahead] * _SPREAD[ahead]
-    begins = (place + TRIPLE <= ends[row]) | ((counts[row] < TRIPLE) & (place == (ends - counts)[row]))
-    row, mixed = row[begins], mixed[begins]
-    order = np.lexsort((mixed, row))
-    row, mixed = row[order], mixed[order]
-    new = np.ones(len(row), bool)
-    new[1:] = (row[1:] != row[:-1]) | (mixed[1:] != mixed[:-1])
-    starts = np.searchsorted(row[new], np.arange(len(counts) + 1))
-    return Triples(mixed[new], starts)
+    mixed, whole = hashes * _SPREAD[0], np.ones(len(hashes), bool)
+    for ahead in range(1, TRIPLE):
+        mixed[:-ahead] += hashes[ahead:] * _SPREAD[ahead]
+        whole[ends[counts >= ahead] - ahead] = False
+    begins = ends - counts
+    for length in range(1, TRIPLE):  # texts too short for a triple: all their words are one
+        short = begins[counts == length]
+        mixed[short] = sum(hashes[short + ahead] * _SPREAD[ahead] for ahead in range(length))
+        whole[short] = True
+    keys = mixed[whole] >> np.uint64(64 - _BITS)
+    keys |= np.repeat(np.arange(len(counts), dtype=np.uint64) << np.uint64(_BITS), counts)[whole]
+    keys.sort()
+    new = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    keys = keys[new]
+    starts = np.searchsorted(keys >> np.uint64(_BITS), np.arange(len(counts) + 1, dtype=np.uint64))
+    return Triples((keys & np.uint64((1 << _BITS) - 1)).astype(np.int64), starts)
 
 
 def as_one(found: Triples) -> Triples:
     """One value for each row that has triples, the same for the same set: all that a similarity of 1 has to know."""
     full = found.sizes > 0
-    totals = np.add.reduceat(found.values, found.starts[:-1][full]) if full.any() else found.values
-    return Triples(totals, np.concatenate([[0], np.cumsum(full)]))
+    mixed = found.values.astype(np.uint64) * _SPREAD[1]
+    mixed = (mixed ^ (mixed >> np.uint64(31))) * _SPREAD[2]
+    totals = np.add.reduceat(mixed, found.starts[:-1][full]) if full.any() else mixed
+    return Triples((totals >> np.uint64(1)).astype(np.int64), np.concatenate([[0], np.cumsum(full)]))
 
 
-def joined(parts: list[Triples]) -> Triples:
-    """The rows of all parts, one after the other."""
-    sizes = np.concatenate([np.empty(0, np.int64), *(part.sizes for part in parts)])
-    values = np.concatenate([np.empty(0, np.uint64), *(part.values for part in parts)])
-    return Triples(values, np.concatenate([[0], np.cumsum(sizes)]))
+class _Table:
+    """The triples of all rows on disk, and how often each is met, roughly: in as many counters as suit the rows."""
+
+    def __init__(self, place: Path, rows: int) -> None:
+        self.values = Spool(place, np.int64)
+        self.starts = np.zeros(rows + 1, np.int64)
+        self.rows = 0
+        self._counters = np.zeros(1 << min(25, max(12, (16 * rows).bit_length())), np.uint32)
+
+    def add(self, found: Triples) -> None:
+        """Append rows."""
+        rows = len(found.sizes)
+        self.starts[self.rows + 1 : self.rows + 1 + rows] = found.starts[1:] + len(self.values)
+        self.rows += rows
+        self.values.add(found.values)
+        met, times = np.unique(self._counter(found.values), return_counts=True)
+        self._counters[met] += times.astype(np.uint32)
+
+    def _counter(self, values: np.ndarray) -> np.ndarray:
+        return (values // _PARTITIONS) & (len(self._counters) - 1)
+
+    def met(self, values: np.ndarray) -> np.ndarray:
+        """How often each was met, or more often: the order by it is the same for every row, which is all it has to."""
+        return self._counters[self._counter(values)]
+
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """The number of triples of these rows."""
+        return self.starts[rows + 1] - self.starts[rows]
+
+    def blocks(self) -> Iterator[tuple[int, Triples]]:
+        """All rows in order, at most BLOCK at a time, with the number of the first."""
+        begin = 0
+        while begin < self.rows:
+            fit = int(np.searchsorted(self.starts, self.starts[begin] + _HELD_TRIPLES, side="right")) - 1
+            end = min(max(fit, begin + 1), begin + BLOCK, self.rows)
+            starts = self.starts[begin : end + 1]
+            yield begin, Triples(self.values.between(int(starts[0]), int(starts[-1])), starts - starts[0])
+            begin = end
+
+    def of(self, rows: np.ndarray) -> Triples:
+        """The triples of some rows, which ascend."""
+        begins, ends = self.starts[rows], self.starts[rows + 1]
+        return Triples(self.values.gathered(begins, ends), np.concatenate([[0], np.cumsum(ends - begins)]))
 
 
-def near_pairs(found: Triples, threshold: float) -> Pairs:
-    """All pairs of rows whose triples have a Jaccard similarity of at least `threshold` (above 0, at most 1)."""
-    tokens, sizes = _rarest_first(found), found.sizes
-    row = np.repeat(np.arange(len(sizes)), sizes)
-    place = np.arange(len(tokens)) - np.repeat(found.starts[:-1], sizes)
-    prefix = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
-    early = place < prefix[row]
-    candidates, skipped = _sharing(tokens[early], row[early], sizes, threshold)
-    parts = [
-        _verified(part, tokens, found.starts, threshold)
-        for part in np.array_split(candidates, max(1, -(-len(candidates) // _VERIFIED_AT_ONCE)))
-    ]
-    first, second, similarity = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Pairs(first, second, similarity, len(candidates), skipped)
+# --- the search
 
 
-def _rarest_first(found: Triples) -> np.ndarray:
-    """The triples as ranks, the rarest lowest, ascending within each row."""
-    _, rank, counts = np.unique(found.values, return_inverse=True, return_counts=True)
-    order = np.argsort(counts, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    tokens = place[rank]
-    row = np.repeat(np.arange(len(found.sizes)), found.sizes)
-    return tokens[np.lexsort((tokens, row))]
+def near_pairs(texts: Iterable[pl.Series], rows: int, threshold: float, place: Path) -> Pairs:
+    """All pairs of rows whose triples have a Jaccard similarity of at least `threshold` (above 0, at most 1).
+
+    texts: in parts of at most BLOCK, `rows` in all. place: a folder on the disk that holds what does not fit in memory.
+    """
+    table = _Table(place, rows)
+    with console.bar("read words", rows) as progress:
+        for found in _ahead(texts, threshold):
+            table.add(found)
+            progress.update(len(found.sizes))
+    pairs = Pairs(place)
+    shift = _finer(max(rows - 1, 0).bit_length())
+    candidates = Buckets(place, np.int64, _BUCKETS)
+    pairs.skipped = _shared(_prefixes(table, threshold, place), threshold, candidates, shift)
+    with console.bar("compare", sum(map(len, candidates.spools)), "pairs") as progress:
+        for spool in candidates.spools:
+            progress.update(len(spool))
+            for distinct in _distinct(spool, shift, place):
+                pairs.compared += len(distinct)
+                pairs.add(_verified(distinct, table, threshold))
+    table.values.close()
+    return pairs
 
 
-def _sharing(tokens: np.ndarray, row: np.ndarray, sizes: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
-    """Pairs (first * rows + second) that share a token and whose sizes allow the threshold; how many were skipped."""
-    order = np.lexsort((row, tokens))
-    tokens, row = tokens[order], row[order]
-    _, counts = np.unique(tokens, return_counts=True)
-    beyond = np.maximum(counts - 1 - WINDOW, 0)
-    skipped = int((beyond * (beyond + 1) // 2).sum())
-    rows = len(sizes)
-    parts = [np.empty(0, np.int64)]
-    left = np.arange(len(tokens))
-    for ahead in range(1, WINDOW + 1):
-        left = left[left + ahead < len(tokens)]
-        left = left[tokens[left] == tokens[left + ahead]]
+def _ahead(texts: Iterable[pl.Series], threshold: float) -> Iterator[Triples]:
+    """The triples of each part, in order; as many parts at a time as there are processors."""
+
+    def found(part: pl.Series) -> Triples:
+        return as_one(triples(part)) if threshold == 1 else triples(part)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = deque()
+        for part in texts:
+            waiting.append(pool.submit(found, part))
+            if len(waiting) > (os.cpu_count() or 1):
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+
+def _prefixes(table: _Table, threshold: float, place: Path) -> list[Spool]:
+    """The first triples of each row, rarest first, by triple: each partition holds all rows of its triples, in order.
+
+    A triple that was met once is shared by nobody; it keeps its place and is left out.
+    """
+    postings = Buckets(place, _POSTING, _PARTITIONS)
+    for begin, found in table.blocks():
+        met, sizes = table.met(found.values), found.sizes
+        row = np.repeat(np.arange(len(sizes)), sizes)
+        # One number sorts by row, then rarity, then value, since the place in the block ascends with the value.
+        keys = row.astype(np.uint64) << np.uint64(_BITS)
+        keys |= np.minimum(met, _MOST_COUNTED).astype(np.uint64) << np.uint64(_PLACE_BITS)
+        keys |= np.arange(len(keys), dtype=np.uint64)
+        keys.sort()
+        order = (keys & np.uint64((1 << _PLACE_BITS) - 1)).astype(np.int64)
+        place_in_row = np.arange(len(order)) - np.repeat(found.starts[:-1], sizes)
+        length = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
+        early = (place_in_row < length[row]) & (met[order] > 1)
+        records = np.empty(int(early.sum()), _POSTING)
+        records["triple"], records["row"] = found.values[order[early]], begin + row[early]
+        records["size"], records["place"] = sizes[row[early]], place_in_row[early]
+        postings.add(records["triple"] % _PARTITIONS, records)
+    return postings.spools
+
+
+def _shared(postings: list[Spool], threshold: float, candidates: Buckets, shift: int) -> int:
+    """Enter the pairs (second << 32 | first) that share a triple and may be near; returns how many were skipped."""
+    lengths = np.zeros(0, np.int64)
+    for spool in postings:
+        _, counts = np.unique(spool.between(0, len(spool))["triple"], return_counts=True)
+        of_part = np.bincount(counts)
+        lengths = _added(lengths, of_part)
+    window, skipped = _window(lengths)
+    with console.bar("look for pairs", len(postings), "parts") as progress:
+        for spool in postings:
+            for found in _sharing(spool.between(0, len(spool)), window, threshold):
+                candidates.add(_bucket(found, shift), found)
+            spool.close()
+            progress.update()
+    return skipped
+
+
+def _added(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    longer, shorter = (one, other) if len(one) > len(other) else (other, one)
+    longer[: len(shorter)] += shorter
+    return longer
+
+
+def _window(lengths: np.ndarray) -> tuple[int, int]:
+    """The rows to look back at, and the pairs that are skipped so; lengths[n]: triples that n rows share.
+
+    The window is all of them, halved until the pairs fit.
+    """
+    n = np.arange(len(lengths))
+    total = int((lengths * (n * (n - 1) // 2)).sum())
+    window = max(1, len(lengths) - 2)
+    while True:
+        beyond = np.maximum(n - 1 - window, 0)
+        skipped = int((lengths * (beyond * (beyond + 1) // 2)).sum())
+        if window == 1 or total - skipped <= MOST_PAIRS:
+            return window, skipped
+        window //= 2
+
+
+def _sharing(postings: np.ndarray, window: int, threshold: float) -> Iterator[np.ndarray]:
+    """Pairs that share a triple and that sizes and places allow to be near; one comes once for each such triple."""
+    order = np.argsort(postings["triple"], kind="stable")
+    triple, row, size, place = (postings[name][order] for name in _POSTING.names)
+    rest = size - place - 1
+    needed = threshold / (1 + threshold)
+    left = np.arange(len(triple))
+    held, parts = 0, []
+    for ahead in range(1, window + 1):
+        left = left[left + ahead < len(triple)]
+        left = left[triple[left] == triple[left + ahead]]
         if not len(left):
             break
-        first, second = row[left], row[left + ahead]
-        small, large = np.minimum(sizes[first], sizes[second]), np.maximum(sizes[first], sizes[second])
-        fits = small >= threshold * large - 1e-9
-        parts.append(first[fits] * rows + second[fits])
-        if sum(map(len, parts)) > 2 * len(parts[0]) + _HELD_PAIRS:  # the same pair comes once for each shared triple
-            parts = [np.unique(np.concatenate(parts))]
-    return np.unique(np.concatenate(parts)), skipped
+        for some in np.array_split(left, -(-len(left) // _HELD_PAIRS)):
+            other = some + ahead
+            one_size, other_size = size[some], size[other]
+            overlap = 1 + np.minimum(rest[some], rest[other])
+            fits = overlap >= needed * (one_size + other_size) - 1e-9
+            fits &= np.minimum(one_size, other_size) >= threshold * np.maximum(one_size, other_size) - 1e-9
+            parts.append(row[other[fits]].astype(np.int64) << 32 | row[some[fits]])
+            held += len(parts[-1])
+            if held > _HELD_PAIRS:
+                yield np.concatenate(parts)
+                held, parts = 0, []
+    if parts:
+        yield np.concatenate(parts)
 
 
-def _verified(
-    pairs: np.ndarray, tokens: np.ndarray, starts: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _finer(shift: int) -> int:
+    """The bits of a row's number that are left when buckets have taken the upper ones."""
+    return max(0, shift - (_BUCKETS - 1).bit_length())
+
+
+def _bucket(pairs: np.ndarray, shift: int) -> np.ndarray:
+    """The bucket of each pair, by its second row: `shift` is how many of the lower bits stay together."""
+    return (pairs >> (32 + shift)) % _BUCKETS
+
+
+def _distinct(spool: Spool, shift: int, place: Path) -> Iterator[np.ndarray]:
+    """The pairs of one bucket, each once, ascending; of a bucket that is too large in parts. Closes the spool."""
+    if len(spool) > _HELD_PAIRS and shift:
+        parts = Buckets(place, np.int64, _BUCKETS)
+        for some in spool.parts(_HELD_PAIRS):
+            parts.add(_bucket(some, _finer(shift)), some)
+        spool.close()
+        for part in parts.spools:
+            yield from _distinct(part, _finer(shift), place)
+    elif len(spool):
+        pairs = np.sort(spool.between(0, len(spool)))
+        spool.close()
+        new = np.ones(len(pairs), bool)
+        np.not_equal(pairs[1:], pairs[:-1], out=new[1:])
+        yield pairs[new]
+
+
+def _verified(candidates: np.ndarray, table: _Table, threshold: float) -> Iterator[Block]:
     """Of the candidate pairs those that are similar enough, with their exact similarity."""
+    first, second = candidates & 0xFFFFFFFF, candidates >> 32
+    held = np.cumsum(table.sizes(first) + table.sizes(second))
+    steps = np.arange(0, (held[-1] if len(held) else 0) + _HELD_TRIPLES, _HELD_TRIPLES)
+    bounds = np.searchsorted(held, steps, side="right")
+    for begin, end in pairwise(bounds):
+        if begin < end:
+            yield _near(first[begin:end], second[begin:end], table, threshold)
+
+
+def _near(first: np.ndarray, second: np.ndarray, table: _Table, threshold: float) -> Block:
     from scipy.sparse import csr_array
 
-    rows = len(starts) - 1
-    first, second = np.divmod(pairs, rows)
-    width = int(tokens.max()) + 1 if len(tokens) else 1
-    table = csr_array((np.ones(len(tokens), np.int32), tokens, starts), shape=(rows, width))
-    shared = np.asarray(table[first].multiply(table[second]).sum(axis=1)).ravel() if len(pairs) else np.empty(0)
-    sizes = np.diff(starts)
-    similarity = shared / np.maximum(sizes[first] + sizes[second] - shared, 1)
+    rows, back = np.unique(np.concatenate([first, second]), return_inverse=True)
+    found = table.of(rows)
+    shape = (len(rows), np.iinfo(np.int64).max)
+    # Only the places of the ones count: their products are where both rows have a triple.
+    ones = csr_array((np.ones(len(found.values), np.int8), found.values, found.starts), shape=shape)
+    shared = np.diff(ones[back[: len(first)]].multiply(ones[back[len(first) :]]).indptr)
+    total = table.sizes(first) + table.sizes(second) - shared
+    similarity = shared / np.maximum(total, 1)
     near = similarity >= threshold - 1e-9
-    return first[near], second[near], similarity[near]
+    return Block(first[near], second[near], similarity[near])

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from stages.lib import files
+from stages.lib.tables import ROWS, blocks
 from stages.plumbing.problem import Problem
 from stages.plumbing.section import Section
 
@@ -22,19 +23,16 @@ class Shard(Section):
 
 def cut(clean: Path, rows_per_shard: int) -> Iterator[pl.DataFrame]:
     """The rows of the table in consecutive parts of `rows_per_shard`, the last one shorter."""
-    import pyarrow.parquet as pq
-
     waiting: list[pl.DataFrame] = []
     held = 0
-    with pq.ParquetFile(clean) as table:
-        for batch in table.iter_batches(batch_size=min(rows_per_shard, 1 << 16)):
-            waiting.append(pl.DataFrame(batch))
-            held += batch.num_rows
-            if held >= rows_per_shard:
-                together = pl.concat(waiting)
-                yield together.head(rows_per_shard)
-                waiting = [together.slice(rows_per_shard)]
-                held -= rows_per_shard
+    for block in blocks([clean], min(rows_per_shard, ROWS)):
+        waiting.append(block)
+        held += block.height
+        if held >= rows_per_shard:
+            together = pl.concat(waiting)
+            yield together.head(rows_per_shard)
+            waiting = [together.slice(rows_per_shard)]
+            held -= rows_per_shard
     if held:
         yield pl.concat(waiting)
 

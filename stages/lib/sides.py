@@ -1,8 +1,9 @@
 """Dealing rows to train, validation and test: by hash of the group, or stratified with exact shares."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import xxhash
@@ -14,6 +15,9 @@ SIDES = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 # Of rows that no side may have: their neighbours stand on different sides, or there are too many of them.
 STRADDLING, CROWDED = -1, -2
+
+# Rows or pairs that are held as Python's numbers at a time.
+AT_A_TIME = 1 << 16
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -71,47 +75,94 @@ def places(identity: np.ndarray, seed: int, purpose: str) -> np.ndarray:
 
 def chosen(identity: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
     """A mask of at most `most` rows, those whose places come first; equal places (equal rows) in order."""
+    if most is None or most >= len(identity):
+        return np.ones(len(identity), bool)
     mask = np.zeros(len(identity), bool)
     mask[np.argsort(places(identity, seed, purpose), kind="stable")[:most]] = True
     return mask
 
 
+# --- near-duplicates
+
+
+class Near(Protocol):
+    """Some pairs of near-duplicates by position."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+
+# Blocks of pairs, first < second, ascending by second, then first; all pairs of one second are in one block. They are
+# gone through more than once.
+NearPairs = Iterable[Near]
+
+
 # --- by hash
 
 
-def by_hash(
-    group: np.ndarray, strata: np.ndarray, pairs: list[tuple[int, int]], section: Split
-) -> tuple[np.ndarray, np.ndarray]:
+def by_hash(group: np.ndarray, strata: np.ndarray, pairs: NearPairs, section: Split) -> tuple[np.ndarray, np.ndarray]:
     """Side and cluster of each row; rows come in the order of row_id, so those added at the end move none before them.
 
     A row goes where its group stands and where its earlier near-duplicates stand; when there are neither, its group's
     hash decides. One that would have to be on two sides goes to none (STRADDLING), nor does one whose cluster of
-    near-duplicates has `max_cluster` rows already (CROWDED). `strata` plays no part. pairs: positions of
-    near-duplicates, first < second.
+    near-duplicates has `max_cluster` rows already (CROWDED). `strata` plays no part.
     """
     del strata
-    dealt = _bands(group, section)
-    if not pairs and len(np.unique(group)) == len(group):
-        return dealt, np.arange(len(group))
-    earlier: dict[int, list[int]] = defaultdict(list)
-    for first, second in pairs:
-        earlier[second].append(first)
-    side, cluster = np.full(len(group), STRADDLING), np.arange(len(group))
-    of_group: dict[int, int] = {}
-    size: dict[int, int] = defaultdict(int)
-    for row, key in enumerate(group.tolist()):
-        near = [other for other in earlier.get(row, ()) if side[other] >= 0]
-        standing = near if key not in of_group else [of_group[key], *near]
-        if len({int(side[other]) for other in standing}) > 1:
-            continue
-        if near and key not in of_group and size[int(cluster[near[0]])] >= section.max_cluster:
-            side[row] = CROWDED
-            continue
-        side[row] = side[standing[0]] if standing else dealt[row]
-        cluster[row] = cluster[standing[0]] if standing else row
-        size[int(cluster[row])] += 1
-        of_group.setdefault(key, row)
+    side = _bands(group, section)
+    _, first, number = np.unique(group, return_index=True, return_inverse=True)
+    cluster = first[number]
+    # A group without near-duplicates stands where its hash says; all others go by what stands before them.
+    touched = np.zeros(len(first), bool)
+    for block in pairs:
+        touched[number[block.first]] = touched[number[block.second]] = True
+    if touched.any():
+        _in_order(np.flatnonzero(touched[number]), number, pairs, section, (side, cluster))
     return side, cluster
+
+
+def _in_order(
+    rows: np.ndarray, number: np.ndarray, pairs: NearPairs, section: Split, into: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Put these rows, which ascend, where their group and their earlier near-duplicates stand: side and cluster."""
+    # A view gives Python's numbers one by one, which numpy does slowly.
+    side, cluster = map(memoryview, into)
+    of_group = memoryview(np.full(number.max() + 1, -1))
+    size = memoryview(np.zeros(len(number), np.int64))
+    waiting = _with_earlier(pairs)
+    upcoming, earlier = next(waiting, (-1, []))
+    for row, key in _listed(rows, number[rows]):
+        near: list[int] = []
+        if row == upcoming:
+            near = [other for other in earlier if side[other] >= 0]
+            upcoming, earlier = next(waiting, (-1, []))
+        placed = of_group[key]
+        standing = near if placed < 0 else [placed, *near]
+        if len({side[other] for other in standing}) > 1:
+            side[row], cluster[row] = STRADDLING, row
+        elif near and placed < 0 and size[cluster[near[0]]] >= section.max_cluster:
+            side[row], cluster[row] = CROWDED, row
+        else:
+            if standing:
+                side[row] = side[standing[0]]
+            cluster[row] = cluster[standing[0]] if standing else row
+            size[cluster[row]] += 1
+            if placed < 0:
+                of_group[key] = row
+
+
+def _with_earlier(pairs: NearPairs) -> Iterator[tuple[int, list[int]]]:
+    """The rows that have near-duplicates before them, in order, each with those."""
+    for block in pairs:
+        rows, starts = np.unique(block.second, return_index=True)
+        bounds = pairwise([*starts.tolist(), len(block.second)])
+        for row, (start, end) in zip(rows.tolist(), bounds, strict=True):
+            yield row, block.first[start:end].tolist()
+
+
+def _listed(*columns: np.ndarray) -> Iterator[tuple[int, ...]]:
+    """The columns side by side as Python's numbers, of which few are held at a time."""
+    for begin in range(0, len(columns[0]), AT_A_TIME):
+        yield from zip(*(column[begin : begin + AT_A_TIME].tolist() for column in columns), strict=True)
 
 
 def _bands(group: np.ndarray, section: Split) -> np.ndarray:
@@ -123,116 +174,148 @@ def _bands(group: np.ndarray, section: Split) -> np.ndarray:
     if section.folds:
         within = np.floor(place * section.folds) == section.fold
         test = 1 / section.folds
-    return np.where(within, TEST, np.where(rest < validation / (1 - test), VALIDATION, TRAIN))
+    return np.where(within, TEST, np.where(rest < validation / (1 - test), VALIDATION, TRAIN)).astype(np.int8)
 
 
 # --- exact
 
 
-def exactly(
-    group: np.ndarray, strata: np.ndarray, pairs: list[tuple[int, int]], section: Split
-) -> tuple[np.ndarray, np.ndarray]:
+def exactly(group: np.ndarray, strata: np.ndarray, pairs: NearPairs, section: Split) -> tuple[np.ndarray, np.ndarray]:
     """Side and cluster of each row; a side gets its share of all rows, rounded up as scikit-learn does.
 
     Rows of one group, and near-duplicates up to `max_cluster` rows, are dealt as one; each stratum keeps the shares as
     nearly as whole rows allow (largest remainders first).
     """
     cluster = _joined(group, pairs, section.max_cluster)
-    units: dict[int, list[int]] = defaultdict(list)
-    for row, unit in enumerate(cluster.tolist()):
-        units[unit].append(row)
-    order = places(group, section.seed, "side")
-    waiting = sorted(units, key=lambda unit: (order[unit], unit))
-    side = np.full(len(group), TRAIN)
+    units = _Units(cluster, strata, places(group, section.seed, "side"))
     if section.folds:
-        fold = _folds(waiting, units, strata, section.folds)
-        side[[row for unit in waiting if fold[unit] == section.fold for row in units[unit]]] = TEST
-        waiting = [unit for unit in waiting if fold[unit] != section.fold]
+        fold = _folds(units, section.folds)
+        units.side[fold == section.fold] = TEST
     else:
-        waiting = _deal(side, waiting, units, strata, (TEST, section.test))
-    _deal(side, waiting, units, strata, (VALIDATION, section.validation))
-    for first, second in pairs:
-        if side[first] != side[second] and min(side[first], side[second]) >= 0:
-            side[second] = STRADDLING
+        _deal(units, (TEST, section.test))
+    _deal(units, (VALIDATION, section.validation))
+    side = np.where(units.side == WAITING, TRAIN, units.side)[units.of_row].astype(np.int8)
+    _without_straddling(side, pairs)
     return side, cluster
 
 
-def _joined(group: np.ndarray, pairs: list[tuple[int, int]], most: int) -> np.ndarray:
+# A unit that no side has yet.
+WAITING = 3
+
+
+class _Units:
+    """What is dealt as one: its size, its stratum (of its first row), its side, in the order in which it is dealt."""
+
+    def __init__(self, cluster: np.ndarray, strata: np.ndarray, place: np.ndarray) -> None:
+        first, of_row, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+        order = np.lexsort((first, place[first]))
+        position = np.empty(len(order), np.int64)
+        position[order] = np.arange(len(order))
+        self.of_row = position[of_row]
+        self.sizes = sizes[order]
+        names, number = np.unique(strata, return_inverse=True)
+        self.rows_of_stratum = np.bincount(number, minlength=len(names))
+        self.stratum = number[first[order]]
+        self.row_stratum = number
+        self.side = np.full(len(order), WAITING, np.int8)
+
+
+def _joined(group: np.ndarray, pairs: NearPairs, most: int) -> np.ndarray:
     """For each row the first of its cluster: its group, joined with near-duplicates up to `most` rows."""
     _, first, back, counts = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
-    root, size = first[back], dict(zip(first.tolist(), counts.tolist(), strict=True))
-    top = {row: row for row in size}
+    top, sizes = np.arange(len(group)), np.zeros(len(group), np.int64)
+    sizes[first] = counts
+    root = first[back]
+    above, size = memoryview(top), memoryview(sizes)
 
     def find(row: int) -> int:
-        while top[row] != row:
-            top[row] = top[top[row]]
-            row = top[row]
+        while above[row] != row:
+            above[row] = above[above[row]]
+            row = above[row]
         return row
 
-    for one, other in pairs:
-        low, high = sorted((find(int(root[one])), find(int(root[other]))))
-        if low != high and size[low] + size[high] <= most:
-            top[high] = low
-            size[low] += size[high]
-    return np.array([find(int(row)) for row in root], np.int64)
+    for block in pairs:
+        one, other = _tops(top, root[block.first]), _tops(top, root[block.second])
+        apart = one != other
+        for left, right in _listed(one[apart], other[apart]):
+            low, high = sorted((find(left), find(right)))
+            if low != high and size[low] + size[high] <= most:
+                above[high] = low
+                size[low] += size[high]
+    return _tops(top, root)
 
 
-def _deal(
-    side: np.ndarray, waiting: list[int], units: dict[int, list[int]], strata: np.ndarray, to: tuple[int, float]
-) -> list[int]:
-    """Give units to one side until it has its share of all rows; returns the units that are left."""
+def _tops(top: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The end of the way up from each row."""
+    while True:
+        higher = top[rows]
+        if np.array_equal(higher, rows):
+            return rows
+        rows = higher
+
+
+def _deal(units: _Units, to: tuple[int, float]) -> None:
+    """Give waiting units to one side until it has its share of all rows."""
     label, share = to
-    wanted = _quotas(strata, share, [row for unit in waiting for row in units[unit]])
-    total = sum(wanted.values())
-    left = []
-    for unit in waiting:
-        rows, stratum = units[unit], strata[unit]
-        if len(rows) <= wanted[stratum]:
-            wanted[stratum] -= len(rows)
-            total -= len(rows)
-            side[rows] = label
-        else:
-            left.append(unit)
-    still = []
-    for unit in left:  # what large units left open in their own stratum
-        if len(units[unit]) <= total and len(units[unit]) > 1:
-            total -= len(units[unit])
-            side[units[unit]] = label
-        else:
-            still.append(unit)
-    return still
+    wanted = _quotas(units, share)
+    total = sum(wanted)
+    side = memoryview(units.side)
+    large = []
+    waiting = np.flatnonzero(units.side == WAITING)
+    for unit, rows, stratum in _listed(waiting, units.sizes[waiting], units.stratum[waiting]):
+        if rows <= wanted[stratum]:
+            wanted[stratum] -= rows
+            total -= rows
+            side[unit] = label
+        elif rows > 1:
+            large.append((unit, rows))
+    for unit, rows in large:  # what large units left open in their own stratum
+        if rows <= total:
+            total -= rows
+            side[unit] = label
 
 
-def _quotas(strata: np.ndarray, share: float, left: list[int]) -> dict[int, int]:
+def _quotas(units: _Units, share: float) -> list[int]:
     """Rows for one side by stratum: the share of each rounded down, then one more where the remainder is largest.
 
-    left: the rows that are not dealt yet; no stratum is asked for more than it has of them.
+    No stratum is asked for more than it has of rows that are not dealt yet.
     """
-    names, counts = np.unique(strata, return_counts=True)
-    have = np.bincount(np.searchsorted(names, strata[left]), minlength=len(names))
+    counts, rows = units.rows_of_stratum, len(units.of_row)
+    waiting = units.side[units.of_row] == WAITING
+    have = np.bincount(units.row_stratum[waiting], minlength=len(counts))
     exact = counts * share
     quotas = np.minimum(np.floor(exact + 1e-9).astype(int), have)
-    missing = min(int(np.ceil(len(strata) * share - 1e-9)), len(left)) - int(quotas.sum())
+    missing = min(int(np.ceil(rows * share - 1e-9)), int(waiting.sum())) - int(quotas.sum())
     while missing > 0:
         order = np.argsort(quotas - exact, kind="stable")
         more = order[quotas[order] < have[order]][:missing]
         quotas[more] += 1
         missing -= len(more)
-    return dict(zip(names.tolist(), quotas.tolist(), strict=True))
+    return quotas.tolist()
 
 
-def _folds(waiting: list[int], units: dict[int, list[int]], strata: np.ndarray, folds: int) -> dict[int, int]:
-    """A fold for each unit: the one with the fewest rows of its stratum, then the fewest rows."""
-    rows = np.zeros(folds, int)
-    of_stratum: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(folds, int))
-    fold = {}
-    for unit in waiting:
-        counts = of_stratum[int(strata[unit])]
-        best = int(np.lexsort((rows, counts))[0])
-        fold[unit] = best
-        counts[best] += len(units[unit])
-        rows[best] += len(units[unit])
+def _folds(units: _Units, folds: int) -> np.ndarray:
+    """A fold for each unit: the one with the fewest rows of its stratum, then the fewest rows, then the first."""
+    fold = np.empty(len(units.sizes), np.int64)
+    given = memoryview(fold)
+    rows = [0] * folds
+    of_stratum: dict[int, list[int]] = defaultdict(lambda: [0] * folds)
+    for unit, (size, stratum) in enumerate(_listed(units.sizes, units.stratum)):
+        counts = of_stratum[stratum]
+        _, _, best = min(zip(counts, rows, range(folds), strict=True))
+        given[unit] = best
+        counts[best] += size
+        rows[best] += size
     return fold
+
+
+def _without_straddling(side: np.ndarray, pairs: NearPairs) -> None:
+    """Leave out the later of two near-duplicates that stand apart, since their cluster was full."""
+    for block in pairs:
+        apart = side[block.first] != side[block.second]
+        for one, other in _listed(block.first[apart], block.second[apart]):
+            if side[one] != side[other] and min(side[one], side[other]) >= 0:
+                side[other] = STRADDLING
 
 
 METHODS = {"hash": by_hash, "exact": exactly}

@@ -1,10 +1,14 @@
-"""Writing a Parquet table block by block, so that memory does not grow with its length."""
+"""Reading and writing Parquet tables block by block, so that memory does not grow with their length."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+
+# Of a block, at most.
+ROWS = 1 << 16
+BYTES = 1 << 27
 
 
 @contextmanager
@@ -23,3 +27,15 @@ def growing(path: Path, schema: dict[str, pl.DataType]) -> Iterator[Callable[[pl
                 writer.write_table(rows.to_arrow())
 
         yield add
+
+
+def blocks(paths: Iterable[Path], rows: int = ROWS) -> Iterator[pl.DataFrame]:
+    """The rows of these tables one after the other, at most `rows` and some BYTES at a time, of one table each."""
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        with pq.ParquetFile(path) as table:
+            parts = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
+            mean = sum(part.total_byte_size for part in parts) // max(1, table.metadata.num_rows)
+            for batch in table.iter_batches(batch_size=max(1, min(rows, BYTES // max(1, mean)))):
+                yield pl.DataFrame(batch)

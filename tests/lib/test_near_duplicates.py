@@ -1,14 +1,19 @@
 """Near-duplicates are found all of them and nothing else, as comparing every pair would."""
 
 import random
+import tempfile
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from stages.lib import near
-from stages.lib.near import as_one, joined, near_pairs, triples
+from stages.lib import near, spool
+from stages.lib.near import as_one, near_pairs, triples
+from stages.lib.spool import Buckets, Spool
 
 
 def by_hand(texts: list[str], threshold: float) -> dict[tuple[int, int], float]:
@@ -26,9 +31,20 @@ def by_hand(texts: list[str], threshold: float) -> dict[tuple[int, int], float]:
     return found
 
 
-def pairs_of(texts: list[str], threshold: float) -> dict[tuple[int, int], float]:
-    got = near_pairs(triples(pl.Series("text", texts, pl.String)), threshold)
-    return {(int(a), int(b)): float(s) for a, b, s in zip(got.first, got.second, got.similarity, strict=True)}
+def searched(texts: list[str], threshold: float, part: int = 1000) -> near.Pairs:
+    series = pl.Series("text", texts, pl.String)
+    parts = [series.slice(begin, part) for begin in range(0, len(texts), part)]
+    return near_pairs(parts, len(texts), threshold, Path(tempfile.gettempdir()))
+
+
+def pairs_of(texts: list[str], threshold: float, part: int = 1000) -> dict[tuple[int, int], float]:
+    got = searched(texts, threshold, part)
+    listed = [
+        pair for b in got for pair in zip(b.first.tolist(), b.second.tolist(), b.similarity.tolist(), strict=True)
+    ]
+    assert len(listed) == len(got)
+    assert [pair[:2] for pair in listed] == sorted((pair[:2] for pair in listed), key=lambda pair: pair[::-1])
+    return {(first, second): similarity for first, second, similarity in listed}
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 1.0])
@@ -67,19 +83,92 @@ def test_nothing_is_near_in_an_empty_table():
     assert pairs_of([], 0.8) == {}
 
 
-def test_a_triple_in_very_many_rows_is_compared_with_the_rows_before_and_the_rest_is_counted(monkeypatch):
-    monkeypatch.setattr(near, "WINDOW", 3)
-    got = near_pairs(triples(pl.Series("text", ["a mesma frase"] * 10)), 0.8)
-    assert (got.compared, got.skipped) == (24, 21)
-    assert np.all(got.second - got.first <= 3)
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "É", "é", "1"]), max_size=7).map(" ".join)
+
+
+@given(st.lists(WORDS, max_size=25), st.sampled_from([0.1, 0.5, 0.75, 0.8, 1.0]), st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_texts_and_however_they_are_cut_the_pairs_are_those_of_comparing_everything(texts, least, part):
+    assert pairs_of(texts, least, part) == pytest.approx(by_hand(texts, least))
+
+
+def test_full_blocks_lose_no_row():
+    texts = [f"o copo número {n} azul" for n in range(2 * near.BLOCK)]
+    texts[near.BLOCK - 1] = texts[-1]
+    assert pairs_of(texts, 0.9, near.BLOCK) == {(near.BLOCK - 1, 2 * near.BLOCK - 1): 1.0}
+
+
+def test_what_is_held_at_a_time_changes_nothing(monkeypatch):
+    chance = random.Random(3)
+    texts = [" ".join(chance.choices("abcdef", k=chance.randrange(7))) for _ in range(300)]
+    expected = searched(texts, 0.6)
+    for module, name, value in (
+        (near, "_HELD_PAIRS", 5),
+        (near, "_HELD_TRIPLES", 50),
+        (near, "_PARTITIONS", 3),
+        (near, "_BUCKETS", 4),
+        (spool, "WINDOW_BYTES", 64),
+        (near, "BLOCK", 64),
+    ):
+        monkeypatch.setattr(module, name, value)
+    got = searched(texts, 0.6, 64)
+    assert len(expected) > 200
+    assert (len(got), got.skipped) == (len(expected), 0)
+    assert pairs_of(texts, 0.6, 64) == by_hand(texts, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "window", "compared"),
+    # Windows are tried from all rows on, halved each time: 9, 4 of 10 rows; 59, 29, 14, 7, 3 of 60.
+    [(10, 45, 9, 45), (10, 44, 4, 30), (60, 300, 3, 174)],
+)
+def test_of_too_many_pairs_each_row_is_compared_with_those_before_it_and_the_rest_is_counted(
+    rows, most, window, compared, monkeypatch
+):
+    monkeypatch.setattr(near, "MOST_PAIRS", most)
+    got = searched(["a mesma frase"] * rows, 0.8)
+    assert (got.compared, got.skipped) == (compared, rows * (rows - 1) // 2 - compared)
+    assert max(int((block.second - block.first).max()) for block in got) == window
 
 
 def test_rows_of_the_same_words_are_the_same_pairs_by_one_value_each_and_in_parts():
     texts = ["a b c d", "", "A, b c d", "x", "...", "a b c", "X!", "a b c d."]
-    whole = triples(pl.Series("text", texts))
-    parts = joined(
-        [as_one(triples(pl.Series("text", part, pl.String))) for part in (texts[:2], [], texts[2:5], texts[5:])]
-    )
-    for found in (whole, as_one(whole), parts):
-        got = near_pairs(found, 1.0)
-        assert list(zip(got.first.tolist(), got.second.tolist(), strict=True)) == [(0, 2), (0, 7), (2, 7), (3, 6)]
+    one = as_one(triples(pl.Series("text", texts)))
+    assert one.sizes.tolist() == [1, 0, 1, 1, 0, 1, 1, 1]
+    for part in (1, 2, 8):
+        assert pairs_of(texts, 1.0, part) == {(0, 2): 1.0, (0, 7): 1.0, (2, 7): 1.0, (3, 6): 1.0}
+
+
+def test_nothing_stays_on_disk_when_the_search_is_over_or_killed(tmp_path):
+    pairs = near_pairs([pl.Series("text", ["a b c", "a b c"])], 2, 0.8, tmp_path)
+    assert len(pairs) == 1
+    assert list(tmp_path.iterdir()) == []  # also while it is in use, since its files have no names
+
+
+@given(st.lists(st.integers(0, 6), max_size=40), st.integers(1, 5), st.data())
+@settings(max_examples=100, deadline=None)
+def test_rows_gathered_from_disk_are_those_that_were_put_there(sizes, window, data):
+    rows = [list(range(100 * n, 100 * n + size)) for n, size in enumerate(sizes)]
+    ends = np.cumsum(sizes, dtype=np.int64)
+    chosen = np.array(data.draw(st.sets(st.integers(0, len(sizes) - 1)) if sizes else st.just(set())), object)
+    at = np.array(sorted(chosen.item()), np.int64)
+    held = Spool(Path(tempfile.gettempdir()), np.int64)
+    for row in rows:
+        held.add(np.array(row, np.int64))
+    before, spool.WINDOW_BYTES = spool.WINDOW_BYTES, 8 * window
+    try:
+        got = held.gathered((ends - sizes)[at] if sizes else at, ends[at] if sizes else at)
+    finally:
+        spool.WINDOW_BYTES = before
+    assert got.tolist() == [value for row in at for value in rows[row]]
+    together = [value for row in rows for value in row]
+    assert [part.tolist() for part in held.parts(7)] == [
+        together[begin : begin + 7] for begin in range(0, len(together), 7)
+    ]
+
+
+def test_a_bucket_keeps_the_order_in_which_its_records_came(tmp_path):
+    buckets = Buckets(tmp_path, np.int64, 3)
+    buckets.add(np.array([2, 0, 2]), np.array([5, 6, 4]))
+    buckets.add(np.array([0, 2]), np.array([1, 9]))
+    assert [held.between(0, len(held)).tolist() for held in buckets.spools] == [[6, 1], [], [5, 4, 9]]

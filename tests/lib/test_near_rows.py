@@ -5,9 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages.lib import near, near_rows
+from stages.lib import near
 from stages.lib.near_rows import find_similar
-from stages.plumbing.problem import Problem
 
 WORDS = ["azul", "verde", "mesa", "copo", "prato", "vidro"]
 
@@ -53,18 +52,12 @@ def test_inputs_and_response_are_compared_together(tmp_path):
     assert standing(found(tmp_path, [said] * 3, 0.9, title=titles)) == {3: 1}
 
 
-def test_of_very_many_equal_rows_one_is_kept_though_not_all_pairs_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(near, "WINDOW", 3)
+def test_pairs_beyond_the_budget_are_counted_and_whoever_stands_for_others_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(near, "MOST_PAIRS", 100)  # of 50 × 49 / 2, met once for each triple
     similar = found(tmp_path, ["a mesma frase de sempre"] * 50, 0.8)
-    assert standing(similar) == dict.fromkeys(range(2, 51), 1)
-    assert (similar.largest, similar.not_compared) == (50, 0)
-
-
-def test_more_text_than_can_be_compared_is_refused_before_memory_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(near_rows, "MOST_TRIPLES", 100)
-    monkeypatch.setattr(near_rows, "ROWS_AT_ONCE", 10)
-    with pytest.raises(Problem, match=r"1\d\d word triples in the first \d+ rows"):
-        found(tmp_path, [f"o copo número {n} é azul e cabe na mão" for n in range(1000)], 0.8)
+    assert similar.not_compared == 50 * 49 // 2 - 49
+    assert similar.rows.height == 25
+    assert set(standing(similar).values()).isdisjoint(standing(similar))  # whoever stands for others is kept
 
 
 def test_nothing_is_left_out_of_nothing(tmp_path):
@@ -75,11 +68,11 @@ def test_nothing_is_left_out_of_nothing(tmp_path):
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join), min_size=1, max_size=25)
 
 
-@given(TEXTS, st.sampled_from([0.5, 0.7, 1.0]), st.sampled_from([1, 200]))
+@given(TEXTS, st.sampled_from([0.5, 0.7, 1.0]), st.sampled_from([1, 1 << 20]))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_each_row_left_out_is_like_a_kept_one_and_no_two_kept_ones_are_alike(tmp_path, texts, threshold, window):
+def test_each_row_left_out_is_like_a_kept_one_and_no_two_kept_ones_are_alike(tmp_path, texts, threshold, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near, "WINDOW", window)
+        patch.setattr(near, "MOST_PAIRS", most)
         similar = found(tmp_path, texts, threshold)
     out = standing(similar)
     kept = [row for row in range(1, len(texts) + 1) if row not in out]

@@ -1,5 +1,7 @@
 """What holds for the split whatever the groups and near-duplicates are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,8 +39,19 @@ def tables(draw):
     groups = identities((str(draw(st.integers(0, 40))),) for _ in range(count))
     strata = np.array([draw(st.integers(0, 3)) for _ in range(count)])
     ends = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1))
-    pairs = sorted({(min(p), max(p)) for p in draw(st.lists(ends, max_size=25)) if p[0] != p[1]})
-    return groups, strata, pairs
+    pairs = sorted({(max(p), min(p)) for p in draw(st.lists(ends, max_size=25)) if p[0] != p[1]})
+    cut = draw(st.integers(0, count))
+    return groups, strata, [block([p for p in pairs if p[0] < cut]), block([p for p in pairs if p[0] >= cut])]
+
+
+def block(pairs):
+    """Pairs of (second, first) as the search for near-duplicates gives them."""
+    second, first = np.array(pairs, np.int32).reshape(-1, 2).T
+    return SimpleNamespace(first=first, second=second)
+
+
+def listed(blocks):
+    return [pair for b in blocks for pair in zip(b.first.tolist(), b.second.tolist(), strict=True)]
 
 
 @given(tables(), st.sampled_from(["hash", "exact"]), st.integers(0, 5), st.sampled_from([2, 1000]))
@@ -48,7 +61,7 @@ def test_no_group_and_no_near_duplicates_straddle(table, method, seed, max_clust
     side, _ = METHODS[method](groups, strata, pairs, section(method=method, seed=seed, max_cluster=max_cluster))
     for group in np.unique(groups):
         assert len({int(s) for s in side[groups == group] if s >= 0}) <= 1
-    for first, second in pairs:
+    for first, second in listed(pairs):
         assert side[first] == side[second] or min(side[first], side[second]) < 0
     assert set(side.tolist()) <= {TRAIN, VALIDATION, TEST, STRADDLING, -2}
 
@@ -57,7 +70,7 @@ def test_no_group_and_no_near_duplicates_straddle(table, method, seed, max_clust
 @settings(max_examples=200, deadline=None)
 def test_rows_added_at_the_end_move_no_row_before_them(table, cut):
     groups, strata, pairs = table
-    early = [pair for pair in pairs if pair[1] < cut]
+    early = [block([(second, first) for first, second in listed(pairs) if second < cut])]
     before, _ = by_hash(groups[:cut], strata[:cut], early, section())
     after, _ = by_hash(groups, strata, pairs, section())
     assert (after[:cut] == before).all()
@@ -100,3 +113,12 @@ def test_the_side_of_a_text_is_the_same_for_ever():
     assert identities([("Copo azul", "Um copo.")]).tolist() == [859812961014121656]
     sides, _ = by_hash(identities((str(n),) for n in range(12)), np.zeros(12), [], section())
     assert sides.tolist() == [1, 1, 1, 2, 1, 0, 0, 1, 0, 1, 0, 0]
+
+
+@given(tables(), st.sampled_from(["hash", "exact"]), st.integers(2, 7))
+@settings(max_examples=100, deadline=None)
+def test_near_duplicates_gather_no_more_rows_than_allowed(table, method, most):
+    groups, strata, pairs = table
+    alone = identities((str(n),) for n in range(len(groups)))
+    side, cluster = METHODS[method](alone, strata, pairs, section(method=method, max_cluster=most))
+    assert np.unique(cluster[side >= 0], return_counts=True)[1].max(initial=0) <= most

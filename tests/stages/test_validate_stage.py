@@ -67,6 +67,19 @@ def test_the_rows_that_offend_are_named(cleaned):
     }
 
 
+def test_of_very_many_rows_that_offend_the_first_twenty_are_named_and_all_are_counted(cleaned):
+    path = cleaned / "data/clean.parquet"
+    rows = pl.read_parquet(path)
+    rows.with_columns(pl.when(pl.col("row_id") > 5).then(pl.lit("sobrou <br> aqui")).alias("response")).filter(
+        pl.col("response").is_not_null()
+    ).write_parquet(path)
+    write_recipe(cleaned, expectations__max_share_dirty=0.5)
+    with pytest.raises(Problem):
+        run_validate(cleaned)
+    found = outcomes(cleaned)["response_without_dirt"]
+    assert (found["observed"], found["rows"]) == ("195 of 195 rows offend", list(range(6, 26)))
+
+
 def test_lengths_and_distinct_values_can_be_asked_for(cleaned):
     write_recipe(
         cleaned,
