@@ -193,7 +193,7 @@ if __name__ == "__main__":
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=["group", "dvc"])
     with tempfile.TemporaryDirectory() as name:
         told = parser.parse_args()
         results = [campaign(family, Path(name), told) for family in told.family]
