@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from stages.lib import fitting
+from stages.lib.adapter_folder import save
 from stages.lib.files import sha256
 from stages.lib.fitting import Rows, adapted, fit, make_trainer
-from stages.lib.lora import save
 from stages.lib.memory import OutOfMemory, as_cut, cut, cuts, estimate
 from stages.lib.progress import Judge, greedy
 from stages.lib.prompts import encode

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from stages.lib.adapter_folder import save
 from stages.lib.adapters import load_adapter
 from stages.lib.checkpoints import from_hub
 from stages.lib.fitting import Rows, fit
 from stages.lib.generation import Generation, answers
-from stages.lib.lora import save
 from stages.lib.merging import load_full
 from stages.lib.models import load_model, load_tokenizer
 from stages.lib.prompts import encode
