@@ -13,7 +13,8 @@ from stages.plumbing.console import say
 from stages.plumbing.params import PARAMS, load
 from stages.plumbing.problem import Problem
 
-BASE, TRAIN, VALIDATION = "models/base", "data/split/train.parquet", "data/split/validation.parquet"
+# What train reads, in the order of its command line.
+INPUTS = ("models/base", *(f"data/split/{side}.parquet" for side in ("train", "validation", "copies")))
 ROWS = 4  # validation rows looked at, which change no weight
 
 
@@ -22,7 +23,7 @@ def verify(project: Path, steps: int) -> str:
     from stages.lib.fitting import GUARANTEES
     from stages.lib.models import Model, device_of
 
-    for name in (BASE, TRAIN, VALIDATION):
+    for name in INPUTS:
         if not (project / name).exists():
             raise Problem(name, "nothing there", "what the stages base and split write", "dvc repro base split")
     params = load(project / PARAMS)
@@ -49,7 +50,7 @@ def train_once(project: Path, params: dict) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / PARAMS).write_text(yaml.safe_dump(params, allow_unicode=True), "utf-8")
-        inputs = [str((project / part).resolve()) for part in (BASE, TRAIN, VALIDATION)]
+        inputs = [str((project / part).resolve()) for part in INPUTS]
         done = subprocess.run(
             [sys.executable, "-m", "stages.train", *inputs, "adapter", "summary.json", "curves.tsv", "run.json"],
             cwd=folder,

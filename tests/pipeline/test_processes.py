@@ -28,8 +28,9 @@ def project(folder: Path, family: str, **train: object) -> Path:
     (folder / "data").mkdir(parents=True)
     model(family).save_pretrained(folder / "base")
     tokenizer(family).save_pretrained(folder / "base")
-    for side, rows in (("train", ROWS), ("validation", ROWS[:4])):
-        pl.DataFrame(rows).write_parquet(folder / f"data/{side}.parquet")
+    copies = [{**ROWS[0], "copy": 1, "paraphrase": None}]
+    for side, rows in (("train", ROWS[1:]), ("validation", ROWS[:4]), ("copies", copies)):
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / f"data/{side}.parquet")
     params = recipe(family, train=STEP | train)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, allow_unicode=True), "utf-8")
     return folder
@@ -38,7 +39,7 @@ def project(folder: Path, family: str, **train: object) -> Path:
 def start(folder: Path) -> subprocess.Popen:
     command = [
         sys.executable, "-m", "stages.train", "base", "data/train.parquet", "data/validation.parquet",
-        "adapter", "summary.json", "curves.tsv", "run.json",
+        "data/copies.parquet", "adapter", "summary.json", "curves.tsv", "run.json",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

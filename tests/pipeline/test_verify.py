@@ -17,7 +17,7 @@ def experiment(tmp_path: Path) -> Path:
     (folder / "models").mkdir()
     (folder / "base").rename(folder / "models/base")
     (folder / "data/split").mkdir()
-    for side in ("train", "validation"):
+    for side in ("train", "validation", "copies"):
         (folder / f"data/{side}.parquet").rename(folder / f"data/split/{side}.parquet")
     (folder / "stages").symlink_to(ROOT / "stages")
     return folder

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from source_tables import json_lines, run_clean, write_recipe
 
-from stages.lib import readers
+from stages.lib import records
 from stages.lib.changes import Examples, Piece, shown, visible
 
 SAID = "Uma caneca de louça, boa para o café da manhã e o chá da tarde, número"
@@ -91,7 +91,7 @@ def test_rows_are_looked_at_only_while_examples_are_missing(made, monkeypatch):
         return real(self, rows)
 
     monkeypatch.setattr(Examples, "_traced", watched)
-    monkeypatch.setattr(readers, "ROWS_PER_BLOCK", 10)
+    monkeypatch.setattr(records, "ROWS_PER_BLOCK", 10)
     rows = [("caneca", f"<p>{SAID} {n}</p>") for n in range(100)]
     rows[55] = ("caneca", f"{SAID} &amp; 55")
     page = made(rows, as_csv=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from source_tables import ROOT, json_lines, run_clean, run_split, write_recipe
 
-from stages.lib import readers
+from stages.lib import records
 
 SAID = "Uma caneca azul de louça com alça larga, boa para o café da manhã e para o chá da tarde"
 OTHER = "Mesa de madeira clara com quatro cadeiras iguais, para a cozinha ou para a varanda da casa."
@@ -51,7 +51,7 @@ def test_without_the_rule_near_duplicates_stay(clean):
 
 def test_near_duplicates_are_found_across_the_blocks_of_a_long_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(readers, "ROWS_PER_BLOCK", 40)
+    monkeypatch.setattr(records, "ROWS_PER_BLOCK", 40)
     write_recipe(tmp_path, clean__near_duplicates=0.9)
     parts = [f"mesa {n},{OTHER.replace(',', '')} Lote {n * n} peça {n * 7} de {n}" for n in range(300)]
     said = SAID.replace(",", "")
