@@ -40,14 +40,17 @@ def generate(
     texts: Annotated[list[str] | None, typer.Argument(help="The input, where the prompt has one field.")] = None,
     *,
     field: Annotated[list[str] | None, typer.Option(help="A field of the prompt: --field carta='O Louco'.")] = None,
+    template: Annotated[
+        str, typer.Option(help="Ask with another template: its name, or a text such as '{question}'.")
+    ] = "",
     model: Annotated[str, typer.Option(help="Who answers: base, adapter, merged, or all three.")] = "adapter",
-    limit: Annotated[int, typer.Option(help="Without input: answer this many of the held-out rows.")] = 3,
+    limit: Annotated[int, typer.Option(min=1, help="Without input: answer this many held-out rows.")] = 3,
     adapter: Annotated[Path | None, typer.Option(help="Another adapter's folder than tuned.adapter.")] = None,
 ) -> None:
     """Let the base, the tuned or the merged model answer, and stream what it writes."""
     from afina.generate import answer
 
-    answer(texts or [], field or [], model, limit, adapter)
+    answer(texts or [], field or [], template, model, limit, adapter)
 
 
 class ManyWeights(TyperCommand):

@@ -5,15 +5,16 @@ from typing import Any
 
 from stages.lib.adapters import Tuned, load_adapter
 from stages.lib.determinism import make_deterministic
-from stages.lib.generation import Generation, padded, write
+from stages.lib.generation import Answer, Generation, stream, virtual_tokens
 from stages.lib.models import Model, load_model, load_tokenizer
-from stages.lib.prompts import Prompt, chosen, encode, fields_of
+from stages.lib.prompts import Prompt, check_room, chosen, encode, fields_of
 from stages.lib.quantization import Quantization
-from stages.plumbing.params import Sections
+from stages.plumbing.params import Sections, check
 from stages.plumbing.problem import Problem
 
 BASE, MERGED = Path("models/base"), Path("models/merged")
 ASKED = "data/split/{side}.parquet"
+ENDS = {"eos": "ended by itself", "length": "cut by generation.max_new_tokens"}
 
 
 class Params(Sections):
@@ -25,28 +26,44 @@ class Params(Sections):
     tuned: Tuned
 
 
-def answer(texts: list[str], fields: list[str], who: str, limit: int, adapter: Path | None = None) -> None:
-    """Print what the models named by `who` write for the given texts, fields or held-out rows.
+def answer(
+    texts: list[str], fields: list[str], template: str, who: str, limit: int, adapter: Path | None = None
+) -> None:
+    """Print what the models named by `who` write for the given texts, fields or held-out rows, as they write it.
 
-    `adapter` is another folder than tuned.adapter of params.yaml.
+    `template` is the name of one, or a text with fields in braces; "" stands for the one of params.yaml. `adapter` is
+    another folder than tuned.adapter of params.yaml.
     """
     params = Params.read()
     if adapter:
         params = params.model_copy(update={"tuned": Tuned(adapter=adapter)})
+    prompt = _asked_with(template, params.prompt)
     makers = {"base": _base, "adapter": _adapter, "merged": _merged}
     if who not in (*makers, "all"):
         raise Problem("--model", who, f"{', '.join(makers)} or all", "choose one of these")
-    rows = _rows(texts, fields, params.prompt) or _held_out(params.split["evaluate_on"], limit)
+    rows = _rows(texts, fields, prompt) or _held_out(params.split["evaluate_on"], limit)
     for name in makers if who == "all" else (who,):
         make_deterministic(params.generation.seed, params.model.threads)
         net = makers[name](params)
         tokenizer = load_tokenizer(MERGED if name == "merged" else BASE, params.model.family)
+        check_room(net.config, prompt, virtual_tokens(net))
         for row in rows:
-            encoded = encode([{"response": ""} | row], params.prompt, tokenizer)
+            encoded = encode([{"response": ""} | row], prompt, tokenizer)
             print(f"\n[{name}] {encoded.texts[0]}\n→ ", end="", flush=True)
-            _stream(net, tokenizer, encoded.prompts[0], params.generation)
+            found = _stream(net, tokenizer, encoded.prompts[0], params.generation)
+            print(f"  ({found.tokens} tokens, {ENDS[found.finish]})")
+            if encoded.shortened:
+                print("  (the prompt was shortened to prompt.max_prompt_tokens)")
             if row.get("response"):
                 print(f"  (reference: {row['response']})")
+
+
+def _asked_with(template: str, prompt: Prompt) -> Prompt:
+    """The section `prompt` with another template, by its name or as a text with fields in braces."""
+    if not template:
+        return prompt
+    chosen_so = {"template": "custom", "text": template} if "{" in template else {"template": template, "text": None}
+    return check(Prompt, prompt.model_dump() | chosen_so, Path("--template"))
 
 
 def _present(folder: Path, stage: str) -> Path:
@@ -103,17 +120,15 @@ def _held_out(side: str, limit: int) -> list[dict[str, Any]]:
     return pl.read_parquet(path).head(limit).to_dicts()
 
 
-def _stream(net: Any, tokenizer: Any, prompt: list[int], generation: Generation) -> None:
-    """Print the answer token by token; beams cannot be streamed, so they are printed whole."""
-    import torch
+def _stream(net: Any, tokenizer: Any, prompt: list[int], generation: Generation) -> Answer:
+    """Print the answer token by token, the same that the stages write down; beams come whole, at their end."""
     from transformers import TextStreamer
 
-    streamer = None
-    if generation.num_beams == 1:
-        streamer = TextStreamer(tokenizer, skip_prompt=not net.config.is_encoder_decoder, skip_special_tokens=True)
-    ids, mask = padded([prompt], tokenizer.pad_token_id, tokenizer.padding_side)
-    torch.manual_seed(generation.seed)
-    with torch.inference_mode():
-        out = write(net, ids, mask, streamer=streamer, **generation.options(tokenizer))
-    if streamer is None:
-        print(tokenizer.decode(out[0], skip_special_tokens=True))
+    if generation.num_beams > 1:
+        found = stream(net, tokenizer, prompt, generation, None)
+        print(found.text)
+        return found
+    streamer = TextStreamer(tokenizer, skip_special_tokens=True)
+    found = stream(net, tokenizer, prompt, generation, lambda tokens: streamer.put(tokens.cpu()))
+    streamer.end()
+    return found

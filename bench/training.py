@@ -135,11 +135,11 @@ def validation_loss(base: Path, adapter: Path, validation: Path, recipe: dict[st
     """Natural-log loss per response token of the base with an adapter, over all rows of `validation`."""
     from peft import PeftModel
 
-    from stages.lib.generation import reference_nll
+    from stages.lib.likelihood import reference_nll
     from stages.lib.models import Model, load_model, load_tokenizer
-    from stages.lib.predictions import read_rows
     from stages.lib.prompts import Prompt, encode
     from stages.lib.quantization import Quantization
+    from stages.lib.rows import read_rows
 
     tokenizer = load_tokenizer(base, recipe["model"]["family"])
     net = load_model(base, Model(**recipe["model"]), Quantization(**recipe["quantization"]))
@@ -152,8 +152,8 @@ def validation_loss(base: Path, adapter: Path, validation: Path, recipe: dict[st
 def tokens_of(base: Path, train: Path, recipe: dict[str, Any]) -> float:
     """Real tokens of a row, prompt and response, on average."""
     from stages.lib.models import load_tokenizer
-    from stages.lib.predictions import read_rows
     from stages.lib.prompts import Prompt, encode
+    from stages.lib.rows import read_rows
 
     rows = encode(read_rows(train), Prompt(**recipe["prompt"]), load_tokenizer(base, recipe["model"]["family"]))
     return (sum(map(len, rows.prompts)) + sum(map(len, rows.responses))) / len(rows.prompts)

@@ -14,9 +14,9 @@ from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, 
 from stages.lib.generation import Generation
 from stages.lib.merging import Merge, card, dequantised, insist, load_full, parity, weights_folded_into
 from stages.lib.models import Model, load_model, load_tokenizer
-from stages.lib.predictions import read_rows
 from stages.lib.prompts import Prompt, chosen, encode
 from stages.lib.quantization import Quantization
+from stages.lib.rows import read_rows
 from stages.lib.views import look
 from stages.plumbing.console import say
 from stages.plumbing.params import Sections
@@ -77,7 +77,7 @@ def fold(base: Path, adapter: Path, rows: Path, merged: Path, params: Params) ->
         tokenizer.save_pretrained(begun)
         after = look(load_full(begun, params.model, params.merge.dtype), tokenizer, encoded, params.generation)
         facts = parity(before, after)
-        insist(facts, params.merge)
+        insist(facts, params.merge, params.quantization.method)
         said = card(params.model, method_of(adapter), chosen(params.prompt).text, params.merge, facts)
         (begun / "README.md").write_text(said, "utf-8")
     return facts | {"folded_into": weights_folded_into(base, params.quantization)}

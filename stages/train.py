@@ -14,15 +14,16 @@ from stages.lib.fitting import Rows, fit
 from stages.lib.lora import Lora
 from stages.lib.methods import Adapter
 from stages.lib.models import Model
-from stages.lib.predictions import read_copies, read_rows
 from stages.lib.processes import joined, launch, leads, rank
 from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
-from stages.lib.resumption import clear, ingredients, keep_checkpoints, room, workplace
+from stages.lib.resumption import keep_checkpoints, room
+from stages.lib.rows import read_copies, read_rows
 from stages.lib.run_report import run_report
 from stages.lib.training import Train
 from stages.lib.tsv import write_rows
+from stages.lib.workplaces import clear, ingredients, workplace
 from stages.plumbing.console import logged
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
@@ -43,14 +44,14 @@ def main(
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation), read_copies(copies))
     processes = params.train.processes
-    told = ingredients(params.model_dump(mode="json"), [train, validation, copies], base)
+    told = ingredients(params.model_dump(mode="json"), [train, validation, copies], {"base model": base})
     if processes > 1 and rank() is None:
-        with workplace(told, Path.cwd()) as folder:
+        with workplace("train", told, Path.cwd()) as folder:
             launch(processes, folder)
         return
     make_deterministic(params.train.seed, max(1, params.model.threads // processes))
     place = workplace if rank() is None else joined
-    with logged("train") if leads() else nullcontext(), place(told, Path.cwd()) as folder:
+    with logged("train") if leads() else nullcontext(), place("train", told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)
         if not leads():
             return

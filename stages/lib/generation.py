@@ -1,14 +1,17 @@
 """Answers: what a model writes after each prompt, batched by length and given back in the order of the rows."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from stages.lib.batches import in_batches, padded
+from stages.lib.notes import Notes
+from stages.lib.writing import write
 from stages.plumbing.console import bar
 from stages.plumbing.section import Section
-
-LOGITS = 2**27  # numbers, of four bytes each
 
 
 class Generation(Section):
@@ -22,14 +25,26 @@ class Generation(Section):
     batch_tokens: int = Field(ge=1)
     seed: int = Field(ge=0)
 
-    def options(self, tokenizer: Any) -> dict[str, Any]:
-        """Arguments of `generate`; sampling ones only when sampling, since transformers warns of the others."""
+    @model_validator(mode="after")
+    def _beams_or_chance(self) -> "Generation":
+        if self.sample and self.num_beams > 1:
+            raise ValueError("num_beams: 1 with sample: true (beams look for the likeliest text, sampling draws one)")
+        return self
+
+    def options(self, net: Any, tokenizer: Any) -> dict[str, Any]:
+        """Arguments of `generate`; sampling ones only when sampling, since transformers warns of the others.
+
+        Checkpoints bring habits along (penalties, shortest answers) which params.yaml does not know: they are put off.
+        """
         options: dict[str, Any] = {
             "max_new_tokens": self.max_new_tokens,
             "num_beams": self.num_beams,
             "do_sample": self.sample,
             "pad_token_id": tokenizer.pad_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
+            "eos_token_id": end_tokens(net, tokenizer),
+            "repetition_penalty": 1.0,
+            "no_repeat_ngram_size": 0,
+            "min_length": 0,
         }
         if self.sample:
             options |= {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
@@ -45,51 +60,80 @@ class Answer:
     finish: str  # "eos" or "length"
 
 
-def batches_by_length(lengths: list[int], budget: int) -> list[list[int]]:
-    """Indices in batches of similar length: a batch's rows times its longest row stays within `budget` tokens.
+def end_tokens(net: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the tokenizer's, and those that the model says (a chat model ends its turn)."""
+    told = net.generation_config.eos_token_id
+    return sorted({tokenizer.eos_token_id, *(told if isinstance(told, list) else [told])} - {None})
 
-    The longest come first, so that a batch too large for the memory fails at once and not at the end.
+
+def answers(
+    net: Any,
+    tokenizer: Any,
+    prompts: list[list[int]],
+    generation: Generation,
+    what: str | None = "generating",
+    notes: Notes | None = None,
+) -> list[Answer]:
+    """What `net` writes after each of `prompts` (token ids), in their order. `what` names the progress bar, if any.
+
+    Rows that `notes` has are not answered again.
     """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    batches: list[list[int]] = []
-    for index in order:
-        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > budget:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
-
-
-def padded(rows: list[list[int]], pad: int, side: str) -> tuple[Any, Any]:
-    """Token ids as a tensor of shape (rows, longest), and its attention mask."""
     import torch
 
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for number, row in enumerate(rows):
-        place = slice(width - len(row), None) if side == "left" else slice(0, len(row))
-        ids[number, place] = torch.tensor(row, dtype=ids.dtype)
-        mask[number, place] = 1
-    return ids, mask
+    notes = notes or Notes()
+    ends = end_tokens(net, tokenizer)
+
+    def work(batch: list[int]) -> list[tuple[str, int, str]]:
+        found = written(net, tokenizer, [prompts[index] for index in batch], generation)
+        return [astuple(answer_of(ids, tokenizer, ends)) for ids in found]
+
+    # Room is needed for the prompt and for what is written after it, once for each beam.
+    lengths = [(len(ids) + generation.max_new_tokens) * generation.num_beams for ids in prompts]
+    with torch.inference_mode(), bar(what or "", len(prompts), hidden=not what) as progress:
+        progress.update(len(notes.found))
+        progress.unpause()
+        return [Answer(*found) for found in in_batches(work, lengths, generation.batch_tokens, notes, progress.update)]
+
+
+def stream(
+    net: Any, tokenizer: Any, prompt: list[int], generation: Generation, each: Callable[[Any], None] | None
+) -> Answer:
+    """What `net` writes after one prompt; `each` is given tokens as they come (of beams: none)."""
+    import torch
+
+    with torch.inference_mode():
+        ids = written(net, tokenizer, [prompt], generation, each)[0]
+    return answer_of(ids, tokenizer, end_tokens(net, tokenizer))
+
+
+def written(
+    net: Any,
+    tokenizer: Any,
+    prompts: list[list[int]],
+    generation: Generation,
+    each: Callable[[Any], None] | None = None,
+) -> list[list[int]]:
+    """The token ids that `net` writes after each of `prompts`, which are one batch, with padding after their end."""
+    ids, mask = padded(prompts, tokenizer.pad_token_id, tokenizer.padding_side)
+    options = generation.options(net, tokenizer)
+    if generation.num_beams == 1:
+        options |= {"custom_generate": write, "draws": draws(prompts, generation, net.device), "each": each}
+    ids, mask = ids.to(net.device), mask.to(net.device)
+    if net.config.is_encoder_decoder:
+        return net.generate(input_ids=ids, attention_mask=mask, **options)[:, 1:].tolist()  # less the start token
+    if virtual_tokens(net):
+        # PEFT puts the learnt tokens before the padding and forgets positions, so that an answer would depend on its
+        # batch: they belong after the padding.
+        embedded, mask = before_prompts(net, ids, mask)
+        return net.base_model.generate(inputs_embeds=embedded, attention_mask=mask, **options).tolist()
+    # A decoder-only model gives the prompt back, too.
+    return net.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :].tolist()
 
 
 def virtual_tokens(net: Any) -> int:
     """How many learnt tokens a prompt-tuned model puts before each prompt; 0 for all others."""
     settings = getattr(net, "active_peft_config", None)
     return settings.num_virtual_tokens if settings is not None and settings.is_prompt_learning else 0
-
-
-def write(net: Any, ids: Any, mask: Any, **options: Any) -> Any:
-    """The token ids that `net` writes after padded prompts, without prompts and start token: (rows, tokens)."""
-    ids, mask = ids.to(net.device), mask.to(net.device)
-    if net.config.is_encoder_decoder:
-        return net.generate(input_ids=ids, attention_mask=mask, **options)[:, 1:]
-    if virtual_tokens(net):
-        # PEFT puts the learnt tokens before the padding and forgets positions, so that an answer would depend on its
-        # batch: they belong after the padding.
-        embedded, mask = before_prompts(net, ids, mask)
-        return net.base_model.generate(inputs_embeds=embedded, attention_mask=mask, **options)
-    return net.generate(input_ids=ids, attention_mask=mask, **options)[:, ids.shape[1] :]
 
 
 def before_prompts(net: Any, ids: Any, mask: Any) -> tuple[Any, Any]:
@@ -105,87 +149,25 @@ def before_prompts(net: Any, ids: Any, mask: Any) -> tuple[Any, Any]:
     return torch.stack(rows), torch.cat([mask, torch.ones_like(mask[:, :1]).expand(-1, learnt.shape[1])], dim=1)
 
 
-def answers(
-    net: Any, tokenizer: Any, prompts: list[list[int]], generation: Generation, what: str | None = "generating"
-) -> list[Answer]:
-    """What `net` writes after each of `prompts` (token ids), in their order. `what` names the progress bar, if any."""
-    import torch
+def draws(prompts: list[list[int]], generation: Generation, device: Any) -> Any:
+    """Chances from 0 to 1 of shape (rows, new tokens), or None when nothing is drawn.
 
-    # Room is needed for the prompt and for what is written after it.
-    lengths = [len(ids) + generation.max_new_tokens for ids in prompts]
-    found: list[Answer | None] = [None] * len(prompts)
-    progress = bar(what, len(prompts)) if what else None
-    torch.manual_seed(generation.seed)
-    with torch.inference_mode():
-        for batch in batches_by_length(lengths, generation.batch_tokens):
-            ids, mask = padded([prompts[index] for index in batch], tokenizer.pad_token_id, tokenizer.padding_side)
-            out = write(net, ids, mask, **generation.options(tokenizer))
-            for index, written in zip(batch, out.tolist(), strict=True):
-                found[index] = answer_of(written, tokenizer)
-            if progress:
-                progress.update(len(batch))
-    if progress:
-        progress.close()
-    return [answer for answer in found if answer is not None]
-
-
-def answer_of(written: list[int], tokenizer: Any) -> Answer:
-    """Decode the ids after a prompt, up to the first end token."""
-    if tokenizer.eos_token_id in written:
-        kept = written[: written.index(tokenizer.eos_token_id)]
-        return Answer(tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept) + 1, "eos")
-    return Answer(tokenizer.decode(written, skip_special_tokens=True).strip(), len(written), "length")
-
-
-def reference_nll(
-    net: Any, tokenizer: Any, prompts: list[list[int]], responses: list[list[int]], budget: int
-) -> list[float]:
-    """The negative log-likelihood of each response after its prompt: summed over its tokens, natural logarithm.
-
-    `responses` end with the end token, which counts. `budget` limits the tokens of a batch.
+    They follow from seed and prompt alone: the same prompt gets the same answer, whatever stands beside it.
     """
     import torch
 
-    lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
-    # Logits of all tokens are held at once: half a gigabyte of them at most.
-    budget = min(budget, LOGITS // len(tokenizer))
-    sums = [0.0] * len(prompts)
-    with torch.inference_mode():
-        for batch in batches_by_length(lengths, budget):
-            inputs = teacher_forced([prompts[i] for i in batch], [responses[i] for i in batch], net, tokenizer)
-            labels = inputs["labels"]
-            logits = logits_at(net, inputs).float()
-            if not net.config.is_encoder_decoder:
-                logits, labels = logits[:, :-1], labels[:, 1:]
-            losses = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2), labels, ignore_index=-100, reduction="none"
-            ).sum(1)
-            for index, loss in zip(batch, losses.tolist(), strict=True):
-                sums[index] = loss
-    return sums
+    if not generation.sample:
+        return None
+    rows = []
+    for prompt in prompts:
+        digest = hashlib.sha256(f"{generation.seed}: {prompt}".encode()).digest()
+        chance = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        rows.append(torch.rand(generation.max_new_tokens, generator=chance, dtype=torch.float64))
+    return torch.stack(rows).to(device)
 
 
-def logits_at(net: Any, inputs: dict[str, Any]) -> Any:
-    """The logits at the labels of `inputs`: of shape (rows, labels of a row, vocabulary)."""
-    # A prompt-tuned decoder-only model gives logits at its learnt tokens, too, which come first.
-    return net(**inputs).logits[:, -inputs["labels"].shape[1] :]
-
-
-def teacher_forced(prompts: list[list[int]], responses: list[list[int]], net: Any, tokenizer: Any) -> dict[str, Any]:
-    """The tensors that make `net` read each response after its prompt, with prompt and padding masked in the labels.
-
-    An encoder-decoder makes its decoder's inputs from the labels by itself.
-    """
-    pad = tokenizer.pad_token_id
-    if net.config.is_encoder_decoder:
-        ids, mask = padded(prompts, pad, "right")
-        labels, seen = padded(responses, pad, "right")
-        labels = labels.masked_fill(seen == 0, -100)
-    else:
-        rows = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        ids, mask = padded(rows, pad, "right")
-        labels = ids.masked_fill(mask == 0, -100)
-        for number, prompt in enumerate(prompts):
-            labels[number, : len(prompt)] = -100
-    tensors = {"input_ids": ids, "attention_mask": mask, "labels": labels}
-    return {name: tensor.to(net.device) for name, tensor in tensors.items()}
+def answer_of(written: list[int], tokenizer: Any, ends: list[int]) -> Answer:
+    """Decode the ids after a prompt, up to the first of the tokens that end an answer."""
+    end = next((place for place, token in enumerate(written) if token in ends), None)
+    text = tokenizer.decode(written[:end], skip_special_tokens=True).strip()
+    return Answer(text, len(written) if end is None else end + 1, "length" if end is None else "eos")

@@ -1,5 +1,6 @@
 """Folding the adapter into the base model, and measuring that the answers stay the same."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,24 +70,37 @@ def parity(tuned: View, merged: View) -> dict[str, float]:
     }
 
 
-def insist(facts: dict[str, float], limits: Merge) -> None:
-    """Raise a problem when the merged model says other things than base and adapter together."""
-    where = "params.yaml, merge"
-    if facts["max_logit_difference"] > limits.max_logit_difference:
-        raise Problem(
-            where,
-            f"logits drift by {facts['max_logit_difference']:g} at most",
-            f"{limits.max_logit_difference:g} or less (merge.max_logit_difference)",
-            "train without quantization, merge in float32, or raise the limit if that drift is acceptable",
-        )
-    if facts["equal_answers"] < limits.min_equal_answers:
-        raise Problem(
-            where,
-            f"{facts['equal_answers']:.1%} of the answers stay the same",
-            f"{limits.min_equal_answers:.1%} or more (merge.min_equal_answers)",
-            "train without quantization, merge in float32, or lower the limit if that drift is acceptable",
-        )
+def insist(facts: dict[str, float], limits: Merge, method: str) -> None:
+    """Raise a problem when the merged model says other things than base and adapter together.
 
+    `method` is how the base's weights were held in training (`quantization.method`).
+    """
+    drift, equal = facts["max_logit_difference"], facts["equal_answers"]
+    if drift <= limits.max_logit_difference and equal >= limits.min_equal_answers:
+        return
+    # What would let this merge pass, rounded to the side that does.
+    accepted = (
+        f"merge.max_logit_difference: {max(limits.max_logit_difference, math.ceil(drift * 100) / 100):g} and "
+        f"merge.min_equal_answers: {min(limits.min_equal_answers, math.floor(equal * 100) / 100):g}"
+    )
+    raise Problem(
+        "params.yaml, merge",
+        f"logits drift by {drift:g} at most, and {equal:.1%} of the answers stay the same",
+        f"a drift of {limits.max_logit_difference:g} or less (merge.max_logit_difference) "
+        f"and {limits.min_equal_answers:.1%} or more (merge.min_equal_answers)",
+        f"accept that with {accepted}, and look at the answers; {WAYS_OUT[method]}",
+    )
+
+
+# How a drift is avoided, by the way in which the base's weights were held in training (`quantization.method`).
+WAYS_OUT = {
+    "none": "or set merge.dtype: float32, in which folding hardly rounds",
+    **dict.fromkeys(
+        ("int8", "nf4"),
+        "the adapter learnt on rounded weights, and is folded into unrounded ones: or keep base and adapter apart "
+        "(models/adapter is complete), or train with quantization.method: none",
+    ),
+}
 
 CARD = """---
 library_name: transformers

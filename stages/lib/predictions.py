@@ -3,33 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lib.generation import Generation, answers, reference_nll, virtual_tokens
+from stages.lib.generation import Generation, answers, virtual_tokens
+from stages.lib.likelihood import reference_nll
+from stages.lib.notes import Notes
 from stages.lib.prompts import Prompt, check_room, encode
 from stages.plumbing.console import say
 from stages.plumbing.problem import Problem
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of one side of the split; an empty side is a problem, since nothing can be learnt from it."""
-    import polars as pl
-
-    rows = pl.read_parquet(path).to_dicts()
-    if not rows:
-        raise Problem(str(path), "no rows", "at least one", "change split.validation, split.test or split.evaluate_on")
-    return rows
-
-
-def read_copies(path: Path) -> list[dict[str, Any]]:
-    """The altered copies of training rows; usually there are none."""
-    import polars as pl
-
-    return pl.read_parquet(path).to_dicts()
-
-
 def predict(
-    net: Any, tokenizer: Any, rows: list[dict[str, Any]], prompt: Prompt, generation: Generation
+    net: Any,
+    tokenizer: Any,
+    rows: list[dict[str, Any]],
+    prompt: Prompt,
+    generation: Generation,
+    workplace: Path,
 ) -> "pl.DataFrame":  # noqa: F821 - polars is imported below
-    """The answers of `net` to `rows`.
+    """The answers of `net` to `rows`. Those that an unfinished run left in the folder `workplace` are taken from there.
 
     Columns: row_id, prompt, reference, prediction (texts), tokens (written), finish ("eos" or "length"), reference_nll
     (natural logarithm, summed over the tokens of the reference and its end token), reference_tokens.
@@ -38,8 +28,19 @@ def predict(
 
     check_room(net.config, prompt, virtual_tokens(net))
     encoded = encode(rows, prompt, tokenizer)
-    written = answers(net, tokenizer, encoded.prompts, generation)
-    nll = reference_nll(net, tokenizer, encoded.prompts, encoded.responses, generation.batch_tokens)
+    answered, measured = Notes(workplace / "answers.jsonl"), Notes(workplace / "likelihoods.jsonl")
+    if answered.found:
+        say("going on", f"{len(answered.found):,} of {len(rows):,} rows were answered before this run was stopped")
+    try:
+        written = answers(net, tokenizer, encoded.prompts, generation, notes=answered)
+        nll = reference_nll(net, tokenizer, encoded.prompts, encoded.responses, generation.batch_tokens, notes=measured)
+    except KeyboardInterrupt:
+        raise Problem(
+            "answering",
+            f"stopped by Ctrl+C; {len(answered.found):,} of {len(rows):,} answers are kept",
+            "to go on to the end",
+            "dvc repro: the same run goes on from there",
+        ) from None
     table = pl.DataFrame(
         {
             "row_id": [row["row_id"] for row in rows],

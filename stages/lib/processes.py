@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.files import read_json, write_json
-from stages.lib.resumption import PARENT, folder_of
+from stages.lib.resumption import PARENT
+from stages.lib.workplaces import folder_of
 from stages.plumbing.problem import Problem
 
 OUTCOME = "outcome.json"  # in the folder of a training's state: what ended its workers
@@ -67,11 +68,11 @@ def from_the_first(made: Any) -> Any:
 
 
 @contextmanager
-def joined(told: dict[str, str], here: Path) -> Iterator[Path]:
+def joined(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
     """The folder of the run's state for a worker, marked as in use; a problem goes to the process that watches."""
     import torch
 
-    folder = folder_of(told, here)
+    folder = folder_of(stage, told, here)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what is called "cuda" is this worker's own GPU
     if not leads():

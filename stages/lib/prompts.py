@@ -33,6 +33,8 @@ TEMPLATES: dict[str, Template] = {
     "alpaca": Template(
         "### Instruction:\nDescribe the product\n\n### Input:\n{title}\n\n### Response:\n",
     ),
+    # A free question about a product: afina generate --template question --field title=… --field question=…
+    "question": Template("### Instruction:\n{question}\n\n### Input:\n{title}\n\n### Response:\n"),
     "chat": Template(
         "Descreva o produto: {title}",
         system="Você escreve descrições de produtos, claras e fiéis ao título.",

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from stages.lib.generation import Generation, answers, logits_at, teacher_forced
+from stages.lib.generation import Generation, answers
+from stages.lib.likelihood import at_responses
 from stages.lib.prompts import Encoded
 
 
@@ -19,7 +20,9 @@ def look(net: Any, tokenizer: Any, encoded: Encoded, generation: Generation) -> 
     """What `net` says about the encoded rows."""
     import torch
 
-    inputs = teacher_forced(encoded.prompts, encoded.responses, net, tokenizer)
-    with torch.inference_mode():
-        logits = logits_at(net, inputs)[inputs["labels"] != -100].float().cpu()
-    return View(logits, [answer.text for answer in answers(net, tokenizer, encoded.prompts, generation, None)])
+    def see(logits: Any, labels: Any) -> list[Any]:
+        return [row[wanted != -100].float().cpu() for row, wanted in zip(logits, labels, strict=True)]
+
+    seen = at_responses(see, net, tokenizer, encoded.prompts, encoded.responses, generation.batch_tokens)
+    written = answers(net, tokenizer, encoded.prompts, generation, None)
+    return View(torch.cat(seen), [answer.text for answer in written])

@@ -41,7 +41,7 @@ def logged(name: str) -> Iterator[None]:
             _logs.remove(log)
 
 
-def bar(what: str, total: int | None, unit: str = "rows") -> "tqdm":  # noqa: F821 - imported below, when needed
+def bar(what: str, total: int | None, unit: str = "rows", *, hidden: bool = False) -> "tqdm":  # noqa: F821
     """A progress bar with an ETA; a log that is not a terminal gets a line now and then instead of every moment.
 
     Without a total it counts only. Bytes are shown as MB and GB.
@@ -60,6 +60,7 @@ def bar(what: str, total: int | None, unit: str = "rows") -> "tqdm":  # noqa: F8
         dynamic_ncols=live,
         ncols=None if live else 100,
         leave=True,
+        disable=hidden,
     )
 
 

@@ -16,7 +16,8 @@ from stages.lib.adapters import folded, load_adapter, unfoldable
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import sha256
 from stages.lib.fitting import Rows, fit
-from stages.lib.generation import Generation, answers, reference_nll
+from stages.lib.generation import Generation, answers
+from stages.lib.likelihood import reference_nll
 from stages.lib.lora import expected_parameters, matched
 from stages.lib.merging import parity
 from stages.lib.methods import (

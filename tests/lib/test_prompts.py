@@ -41,7 +41,7 @@ def test_a_field_that_the_row_lacks_is_named_with_those_it_has():
 
 
 def test_an_unknown_template_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="alpaca, chat, describe, product-question, tarot"):
+    with pytest.raises(ValueError, match="alpaca, chat, describe, product-question, question, tarot"):
         prompt(template="alpca")
 
 

@@ -9,16 +9,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from stages.lib.resumption import (
-    COMPLETE,
-    clear,
-    clear_unfinished,
-    keeper,
-    last_complete,
-    main_checkout,
-    strangers,
-    workplace,
-)
+from stages.lib.resumption import COMPLETE, clear_unfinished, keeper, last_complete
+from stages.lib.workplaces import clear, main_checkout, strangers, workplace
 
 TOLD = {"params lora": "a", "rows train.parquet": "b"}
 
@@ -31,17 +23,17 @@ def test_an_experiment_in_a_copy_keeps_its_state_in_the_main_checkout(tmp_path):
 
 
 def test_the_same_run_finds_its_folder_again_and_another_run_does_not(tmp_path):
-    with workplace(TOLD, tmp_path) as first:
+    with workplace("train", TOLD, tmp_path) as first:
         (first / "state").touch()
-    with workplace(TOLD, tmp_path) as again:
+    with workplace("train", TOLD, tmp_path) as again:
         assert (again / "state").exists()
-    with workplace(TOLD | {"params lora": "c"}, tmp_path) as other:
+    with workplace("train", TOLD | {"params lora": "c"}, tmp_path) as other:
         assert other != first
         assert not (other / "state").exists()
 
 
 def test_a_state_that_is_not_resumed_says_why(tmp_path):
-    with workplace(TOLD, tmp_path) as folder:
+    with workplace("train", TOLD, tmp_path) as folder:
         pass
     assert strangers(folder.parent, TOLD | {"params lora": "c"}) == [
         f"in {folder.name} is not resumed: it differs in params lora"
@@ -49,7 +41,7 @@ def test_a_state_that_is_not_resumed_says_why(tmp_path):
 
 
 def test_a_finished_run_leaves_nothing(tmp_path):
-    with workplace(TOLD, tmp_path) as folder:
+    with workplace("train", TOLD, tmp_path) as folder:
         clear(folder)
     assert [path.suffix for path in folder.parent.iterdir()] == [".lock"]
 
@@ -68,15 +60,15 @@ def test_a_checkpoint_that_was_not_saved_to_its_end_is_never_resumed(tmp_path):
 def test_a_second_trainer_of_the_same_run_waits_for_the_first(tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from stages.lib.resumption import workplace
-        with workplace({TOLD!r}, Path({str(tmp_path)!r})):
+        from stages.lib.workplaces import workplace
+        with workplace("train", {TOLD!r}, Path({str(tmp_path)!r})):
             print("inside", flush=True)
     """)
-    with workplace(TOLD, tmp_path):
+    with workplace("train", TOLD, tmp_path):
         second = subprocess.Popen(
             [sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
         )
-        assert "another process trains this very run" in second.stdout.readline()
+        assert "another process is at this very train already" in second.stdout.readline()
         time.sleep(0.2)
         assert second.poll() is None
     assert second.communicate(timeout=60)[0].strip() == "inside"

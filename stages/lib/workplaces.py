@@ -1,0 +1,82 @@
+"""Where the state of unfinished work lies, and which run it belongs to: one that was killed goes on, no other run does.
+
+Such state is no output of the pipeline. It lies in an ignored folder of the main checkout (also when DVC runs a queued
+experiment in a copy, which it deletes), under a fingerprint of all that decides the result; so it is taken up by the
+very same run only, and removed once the run has succeeded.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stages.lib.files import sha256, sha256_of_folder, write_json
+from stages.plumbing.checkout import main_checkout
+from stages.plumbing.console import say
+
+WORK = Path("work")
+LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
+
+
+def ingredients(sections: dict[str, Any], files: list[Path], folders: dict[str, Path]) -> dict[str, str]:
+    """Name → hash of everything that decides a result: parameters, rows, models, code, libraries."""
+    code = {
+        name: sha256(Path(module.__file__))
+        for name, module in sys.modules.items()
+        if name.startswith("stages.lib.") and module.__file__
+    }
+    told = {f"params {name}": _digest(content) for name, content in sections.items()}
+    told |= {f"rows {path.name}": sha256(path) for path in files}
+    told |= {name: sha256_of_folder(folder) for name, folder in folders.items()}
+    return told | {"code": _digest(code), "libraries": _digest({name: version(name) for name in LIBRARIES})}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def folder_of(stage: str, told: dict[str, str], here: Path) -> Path:
+    """The folder of a run's state, whether it is there or not."""
+    return main_checkout(here) / WORK / stage / _digest(told)[:16]
+
+
+@contextmanager
+def workplace(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
+    """The folder of this run's state, locked while in use: a second process of the same run waits for the first."""
+    folder = folder_of(stage, told, here)
+    root = folder.parent
+    if not folder.is_dir():
+        for line in strangers(root, told):
+            say("an unfinished run", line)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (root / f"{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting", f"another process is at this very {stage} already")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir(exist_ok=True)  # the first one may have finished and cleared it
+        write_json(folder / "run.json", told)
+        yield folder
+
+
+def strangers(root: Path, told: dict[str, str]) -> list[str]:
+    """Why each unfinished run that lies here is not this one: one line each."""
+    lines = []
+    for path in sorted(root.glob("*/run.json")):
+        other = json.loads(path.read_text("utf-8"))
+        names = sorted(name for name in told.keys() | other.keys() if told.get(name) != other.get(name))
+        lines.append(f"in {path.parent.name} is not resumed: it differs in {', '.join(names)}")
+    return lines
+
+
+def clear(folder: Path) -> None:
+    """Remove the state of a run that has succeeded."""
+    # Its lock stays: one who waits for it and one who makes it anew would otherwise lock two different files.
+    shutil.rmtree(folder)
