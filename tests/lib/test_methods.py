@@ -138,8 +138,8 @@ def test_a_training_that_was_stopped_ends_in_the_same_bytes(tmp_path, monkeypatc
     undisturbed = trained(tmp_path, chosen)
     real = fitting.keeper
 
-    def asked_at_the_fourth_step(every: int) -> Any:
-        stop = real(every)
+    def asked_at_the_fourth_step(*given: Any) -> Any:
+        stop = real(*given)
         ends = stop.on_step_end
 
         def on_step_end(args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -232,7 +232,7 @@ def test_a_prompt_tuned_model_answers_alike_alone_and_in_a_batch(tmp_path, famil
     alone = []
     for ids in encoded.prompts:
         out = net.generate(
-            input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), **GREEDY.options(words)
+            input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), **GREEDY.options(net, words)
         )[0, 1 if family == "seq2seq" else len(ids) :]
         alone.append(words.decode(out, skip_special_tokens=True).strip())
     assert together == alone
