@@ -52,12 +52,16 @@ def test_inputs_and_response_are_compared_together(tmp_path):
     assert standing(found(tmp_path, [said] * 3, 0.9, title=titles)) == {3: 1}
 
 
-def test_pairs_beyond_the_budget_are_counted_and_whoever_stands_for_others_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(near, "MOST_PAIRS", 100)  # of 50 × 49 / 2, met once for each triple
+def test_of_very_many_equal_rows_one_is_kept_though_not_all_pairs_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(near, "MOST_PAIRS", 150)  # three rows before each
     similar = found(tmp_path, ["a mesma frase de sempre"] * 50, 0.8)
-    assert similar.not_compared == 50 * 49 // 2 - 49
-    assert similar.rows.height == 25
-    assert set(standing(similar).values()).isdisjoint(standing(similar))  # whoever stands for others is kept
+    assert standing(similar) == dict.fromkeys(range(2, 51), 1)
+    assert (similar.largest, similar.not_compared) == (50, 0)
+
+
+def test_only_the_table_stays_on_disk(tmp_path):
+    assert standing(found(tmp_path, ["o copo azul", "o copo azul"], 0.8)) == {2: 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
 
 
 def test_nothing_is_left_out_of_nothing(tmp_path):
@@ -68,7 +72,7 @@ def test_nothing_is_left_out_of_nothing(tmp_path):
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join), min_size=1, max_size=25)
 
 
-@given(TEXTS, st.sampled_from([0.5, 0.7, 1.0]), st.sampled_from([1, 1 << 20]))
+@given(TEXTS, st.sampled_from([0.5, 0.7, 1.0]), st.sampled_from([0, 10, 1 << 28]))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_row_left_out_is_like_a_kept_one_and_no_two_kept_ones_are_alike(tmp_path, texts, threshold, most):
     with pytest.MonkeyPatch.context() as patch:
