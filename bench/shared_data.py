@@ -54,7 +54,7 @@ def report_of(source: Path, recipe: dict[str, Any]) -> dict[str, Any]:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         for words in (
             ["stages.fetch", str(source.resolve()), "raw", "source.json"],
-            ["stages.clean", "raw", "clean.parquet", "quarantine.parquet", "clean.json"],
+            ["stages.clean", "raw", "clean.parquet", "quarantine.parquet", "clean.json", "cleaning.html"],
         ):
             done = subprocess.run(
                 [sys.executable, "-m", *words], cwd=folder, env=env, check=False, capture_output=True, text=True

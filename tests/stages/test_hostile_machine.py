@@ -34,7 +34,7 @@ def fetch(place: Path, source: str, **settings) -> subprocess.CompletedProcess:
 
 
 def clean(place: Path, **settings) -> subprocess.CompletedProcess:
-    outs = ["data/clean.parquet", "data/quarantine.parquet", "reports/clean.json"]
+    outs = ["data/clean.parquet", "data/quarantine.parquet", "reports/clean.json", "reports/cleaning.html"]
     return stage(place, ["stages.clean", "data/raw", *outs], **settings)
 
 
