@@ -1,16 +1,13 @@
 """Batches: rows of similar length together, halved when the memory is too small for them."""
 
-import gc
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from stages.lib.notes import Notes
+from stages.lib.shortage import is_out_of_memory, release
 from stages.plumbing.console import say
 from stages.plumbing.problem import Problem
-
-# What torch and its libraries say when memory runs out and no exception of its own kind is raised.
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 
 
 def batches_by_length(lengths: list[int], budget: int) -> list[list[int]]:
@@ -81,22 +78,10 @@ def in_batches(
 
 def _attempt(work: Callable[[list[int]], list[Any]], batch: list[int]) -> list[Any] | None:
     """The results of a batch, or None when the memory is too small for it."""
-    import torch
-
     try:
         return work(batch)
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-    # Only here is the error gone, whose traceback held on to all tensors of the batch.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release()  # only here is the error gone, whose traceback held on to all tensors of the batch
     return None
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that there is too little memory, on a GPU or beside the processor."""
-    import torch
-
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in OUT_OF_MEMORY)

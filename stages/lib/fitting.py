@@ -10,7 +10,7 @@ from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
 from stages.lib.lora import Lora
-from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, is_out_of_memory, peak, used
+from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, peak, used
 from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
@@ -18,6 +18,7 @@ from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
 from stages.lib.prompts import Encoded, Prompt, check_room, encode
 from stages.lib.quantization import Quantization, layers_held
 from stages.lib.resumption import clear_unfinished, keeper, last_complete
+from stages.lib.shortage import is_out_of_memory, release
 from stages.lib.training import (
     Plan,
     Train,
@@ -146,17 +147,6 @@ def insist_on_rows(rows: Rows) -> None:
             raise Problem(
                 f"data/split/{side}.parquet", "no row", "at least one", "raise the side's share in split, or add rows"
             )
-
-
-def release() -> None:
-    """Give the memory of an attempt that failed back to the device."""
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def adapted(base: Path, choices: Choices) -> tuple[Any, int]:

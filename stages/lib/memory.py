@@ -30,14 +30,6 @@ class OutOfMemory(Exception):  # noqa: N818 - it is a state of the machine, met 
         self.step, self.evaluating = step, evaluating
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch raised `error` for want of memory, on a GPU or a CPU."""
-    import torch
-    from accelerate.utils.memory import should_reduce_batch_size
-
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or should_reduce_batch_size(error)
-
-
 def estimate(trainer: Any, train: Train) -> dict[str, int]:
     """Bytes that a training wants at its peak, part by part; `peak` is their sum.
 

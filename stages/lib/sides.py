@@ -21,6 +21,8 @@ AT_A_TIME = 1 << 16
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+# A number of rows, or a share of them: 1 is one row, 1.0 all of them.
+Some = Count | Annotated[float, Field(gt=0, le=1)]
 
 
 class Split(Section):
@@ -35,8 +37,8 @@ class Split(Section):
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None
     max_cluster: Count
     shards: list[Annotated[int, Field(ge=0)]] | None
-    read: Count | None
-    train_rows: Count | None
+    read: Some | None
+    train_rows: Some | None
     folds: Annotated[int, Field(ge=2)] | None
     fold: Annotated[int, Field(ge=0)]
     evaluate_on: Literal["test", "validation"]
@@ -73,8 +75,13 @@ def places(identity: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     return mixed / 2.0**64
 
 
-def chosen(identity: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
-    """A mask of at most `most` rows, those whose places come first; equal places (equal rows) in order."""
+def chosen(identity: np.ndarray, most: float | None, seed: int, purpose: str) -> np.ndarray:
+    """A mask of at most `most` rows, those whose places come first; equal places (equal rows) in order.
+
+    A share (float) takes those whose place is below it: about as many, and the same ones however many rows join them.
+    """
+    if isinstance(most, float):
+        return places(identity, seed, purpose) < most
     if most is None or most >= len(identity):
         return np.ones(len(identity), bool)
     mask = np.zeros(len(identity), bool)

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.batches import batches_by_length, in_batches, out_of_memory, padded
+from stages.lib.batches import batches_by_length, in_batches, padded
 from stages.lib.notes import Notes
+from stages.lib.shortage import is_out_of_memory
 from stages.plumbing.problem import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     ],
 )
 def test_a_lack_of_memory_is_known_in_the_words_of_each_library(error):
-    assert out_of_memory(error)
+    assert is_out_of_memory(error)
 
 
 def test_a_real_lack_of_memory_is_survived():

@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib.sides import METHODS, STRADDLING, TEST, TRAIN, VALIDATION, Split, by_hash, exactly, identities
+from stages.lib.sides import METHODS, STRADDLING, TEST, TRAIN, VALIDATION, Split, by_hash, chosen, exactly, identities
 
 
 def section(**changes) -> Split:
@@ -94,8 +95,8 @@ def test_folds_partition_the_rows(table, method, folds):
     groups, strata, _ = table
     tested = np.zeros(len(groups), int)
     for fold in range(folds):
-        chosen = section(method=method, folds=folds, fold=fold, validation=0.1)
-        side, _ = METHODS[method](groups, strata, [], chosen)
+        asked = section(method=method, folds=folds, fold=fold, validation=0.1)
+        side, _ = METHODS[method](groups, strata, [], asked)
         tested += side == TEST
     assert (tested == 1).all()
 
@@ -122,3 +123,21 @@ def test_near_duplicates_gather_no_more_rows_than_allowed(table, method, most):
     alone = identities((str(n),) for n in range(len(groups)))
     side, cluster = METHODS[method](alone, strata, pairs, section(method=method, max_cluster=most))
     assert np.unique(cluster[side >= 0], return_counts=True)[1].max(initial=0) <= most
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.floats(0.05, 0.95), st.integers(0, 5))
+def test_a_share_of_the_rows_takes_the_same_ones_however_many_join_them(rows, more, share, seed):
+    identity = identities((str(n),) for n in range(rows + more))
+    few, many = chosen(identity[:rows], share, seed, "read"), chosen(identity, share, seed, "read")
+    assert few.tolist() == many[:rows].tolist()
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(1, 1), (400, 400), (10_000, 1000), (1.0, 1000), (None, 1000)])
+def test_a_whole_number_counts_rows_and_a_share_counts_parts(asked, wanted):
+    identity = identities((str(n),) for n in range(1000))
+    assert chosen(identity, section(read=asked).read, 1, "read").sum() == wanted
+
+
+def test_half_of_the_rows_is_about_half():
+    identity = identities((str(n),) for n in range(10_000))
+    assert abs(chosen(identity, section(read=0.5).read, 1, "read").sum() - 5000) < 200
