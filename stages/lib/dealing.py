@@ -91,7 +91,8 @@ def _keys(parts: list[Path], section: Split) -> Keys:
     number: dict[str, int] = {}
     for table in blocks(parts):
         texts = table.drop("row_id", "line")
-        row_ids.append(table["row_id"].to_numpy())
+        # A copy: a view of one column would keep the texts of its block in memory.
+        row_ids.append(table["row_id"].to_numpy().copy())
         identity.append(identities(texts.iter_rows()))
         group.append(identities(texts.select(section.group).iter_rows()) if section.group else identity[-1])
         names = table[section.stratify] if section.stratify else [""] * table.height
