@@ -22,12 +22,12 @@ import random
 import statistics
 import sys
 import tempfile
-import time
+from dataclasses import astuple
 from pathlib import Path
 
 import yaml
+from processes import ROOT, Measured, measured
 
-ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "../shared/data"
 TABLES = ("products_en/trn_sample.json", "products_html/title_content.jsonl", "products_ports/mports.jsonl.gz")
 
@@ -97,19 +97,6 @@ def inflate(target: Path, rows: int, data: Path) -> None:
             file.write(json.dumps(written, ensure_ascii=False) + "\n")
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak memory in MiB of one process and its children."""
-    begun = time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    with (folder / "log").open("wb") as log:
-        output = [(os.POSIX_SPAWN_DUP2, log.fileno(), 1), (os.POSIX_SPAWN_DUP2, log.fileno(), 2)]
-        process = os.posix_spawn(command[0], command, environment, file_actions=output)
-        _, status, used = os.wait4(process, 0)
-    if status:
-        sys.exit((folder / "log").read_text("utf-8", "replace")[-3000:])
-    return time.perf_counter() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-
-
 def commands(folder: Path) -> dict[str, list[str]]:
     """Side -> command line; afina's reads params.yaml in the current folder."""
     source = str(folder / "raw/rows.jsonl")
@@ -135,15 +122,18 @@ def compare(rows: int, runs: int, data: Path) -> None:
         (folder / "params.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
         os.chdir(folder)
         sides = commands(folder)
-        took: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
+        took: dict[str, list[Measured]] = {side: [] for side in sides}
         for _ in range(runs):
             for side, command in sides.items():
-                took[side].append(measured(command, folder))
+                took[side].append(measured(command, folder / "log"))
         size = (folder / "raw/rows.jsonl").stat().st_size / 1e6
         os.chdir(ROOT)
     print(f"\n{rows:,} rows, {size:,.0f} MB, medians of {runs}, {os.cpu_count()} processors\n")
     print("| side | wall s | processor s | rows/s | peak MiB | wall / afina |\n|---|---|---|---|---|---|")
-    middle = {side: [statistics.median(column) for column in zip(*times, strict=True)] for side, times in took.items()}
+    middle = {
+        side: [statistics.median(column) for column in zip(*map(astuple, times), strict=True)]
+        for side, times in took.items()
+    }
     for side, (wall, processor, memory) in middle.items():
         ratio = wall / middle["afina"][0]
         print(
