@@ -16,8 +16,8 @@ repro: $(READY)  ## run the pipeline: only what changed runs again
 	python -m afina check
 	dvc repro
 
-test: $(READY)  ## run the tests
-	python -m pytest -q
+test: $(READY)  ## run the tests, two files at a time
+	python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## check style and formatting
 	ruff check .

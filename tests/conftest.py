@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # DVC and the stages call `python` by name: it must be the interpreter that runs the tests.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test files run at a time; a stage sets model.threads itself
 os.environ["GOMP_SPINCOUNT"] = "2000"  # as stages.plumbing.run sets it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DVC_NO_ANALYTICS"] = "1"
