@@ -17,6 +17,8 @@ MILD = {
     "max_share_dirty": 0.05,
     "min_share_distinct_responses": 0.1,
     "response_chars": [],
+    "languages": None,
+    "min_share_in_languages": 0.9,
     "distinct": {},
 }
 PRODUCTS = {

@@ -79,7 +79,7 @@ def test_the_merged_model_loads_where_peft_is_not_installed(project, dtype):
 def test_the_drift_of_quantised_training_is_measured_and_told_with_limits_that_accept_it(project, method):
     family, folder = project
     with pytest.raises(Problem, match="logits drift by") as told:
-        run(family, method)
+        run(family, method, max_logit_difference=1e-5)
     assert not (folder / "merged").exists()
     assert not (folder / "merge.json").exists()
     assert "learnt on rounded weights" in told.value.do
@@ -87,7 +87,7 @@ def test_the_drift_of_quantised_training_is_measured_and_told_with_limits_that_a
     accepted = [float(words[words.index(f"merge.{key}:") + 1]) for key in ("max_logit_difference", "min_equal_answers")]
     facts = run(family, method, max_logit_difference=accepted[0], min_equal_answers=accepted[1])
     assert facts["merged"]
-    assert facts["max_logit_difference"] > 0.01
+    assert facts["max_logit_difference"] > 1e-3  # far more than rounding: the adapter met other weights
 
 
 @pytest.mark.parametrize(
