@@ -4,7 +4,6 @@ What a download has brought so far lies in an ignored folder of the main checkou
 that was cut, stopped or killed goes on with the next one.
 """
 
-import fcntl
 import hashlib
 import shutil
 import stat
@@ -18,7 +17,7 @@ from stages.lib import archives, drive, files, hub, web
 from stages.lib.arrivals import Arrival, file_name
 from stages.lib.source import Pointer, is_pointer
 from stages.plumbing import console
-from stages.plumbing.checkout import main_checkout
+from stages.plumbing.checkout import locked, main_checkout
 from stages.plumbing.params import check, load
 from stages.plumbing.problem import Problem
 
@@ -73,16 +72,8 @@ def read_pointer(source: Path) -> Pointer:
 @contextmanager
 def _workplace(location: str) -> Iterator[Path]:
     """The folder of what this address has brought so far, locked while in use: a second fetch waits for the first."""
-    root = main_checkout(Path()) / WORK
-    folder = root / hashlib.sha256(location.encode()).hexdigest()[:16]
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.say("waiting", "another fetch brings this very file")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        folder.mkdir(exist_ok=True)
+    folder = main_checkout(Path()) / WORK / hashlib.sha256(location.encode()).hexdigest()[:16]
+    with locked(folder, "another fetch brings this very file"):
         yield folder
 
 

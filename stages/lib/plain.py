@@ -31,7 +31,7 @@ def sort_out(texts: pl.Series, *, spaces: bool) -> Sorted:
     """Part the plain texts from the rest; with `spaces`, white space in the plain ones is put right."""
     tidy, spaced, rest = _looked_at(texts, spaces=spaces)
     spaced &= ~rest
-    return Sorted(_put(texts, tidy, spaced), _indices(spaced), _indices(rest))
+    return Sorted(_put(texts, tidy, spaced), indices(spaced), indices(rest))
 
 
 def spaced(texts: pl.Series) -> pl.Series:
@@ -159,5 +159,6 @@ def _any(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return found
 
 
-def _indices(mask: np.ndarray) -> pl.Series:
+def indices(mask: np.ndarray) -> pl.Series:
+    """Where the mask holds (u32)."""
     return pl.Series(np.flatnonzero(mask).astype(np.uint32))

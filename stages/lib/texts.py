@@ -213,7 +213,7 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
             changed[name].append(where.gather(index))
         moved = pl.concat(list(round_changed.values())).unique().sort()
         texts = put(texts, where.gather(moved), new.gather(moved))
-        unsettled = _indices(due > 0)
+        unsettled = plain.indices(due > 0)
         part, where, due = new.gather(unsettled), where.gather(unsettled), due[due > 0]
     texts = put(texts, where, pl.Series([None] * where.len(), dtype=pl.String))
     return texts, {name: pl.concat(found) for name, found in changed.items()}
@@ -231,7 +231,7 @@ def _one_round(
     uncommon = plain.uncommon(texts)
     next_due = np.zeros_like(due)
     for number, (name, rule) in enumerate(rules.items(), 1):
-        asked = _indices(due >= number)
+        asked = plain.indices(due >= number)
         if rule.uncommon:
             asked = asked.gather(_where(uncommon.gather(asked), pl.col(texts.name).str.contains(rule.uncommon)))
         found = asked.gather(_where(texts.gather(asked), rule.find(pl.col(texts.name))))
@@ -246,10 +246,6 @@ def _one_round(
             due[moved] = len(rules)
             next_due[moved.filter(now != "") if rule.settles else moved] = number
     return texts, changed, next_due
-
-
-def _indices(mask: np.ndarray) -> pl.Series:
-    return pl.Series(np.flatnonzero(mask).astype(np.uint32))
 
 
 def put(texts: pl.Series, index: pl.Series, new: pl.Series) -> pl.Series:

@@ -5,7 +5,6 @@ experiment in a copy, which it deletes), under a fingerprint of all that decides
 very same run only, and removed once the run has succeeded.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.files import sha256, sha256_of_folder, write_json
-from stages.plumbing.checkout import main_checkout
+from stages.plumbing.checkout import locked, main_checkout
 from stages.plumbing.console import say
 
 WORK = Path("work")
@@ -50,18 +49,10 @@ def folder_of(stage: str, told: dict[str, str], here: Path) -> Path:
 def workplace(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
     """The folder of this run's state, locked while in use: a second process of the same run waits for the first."""
     folder = folder_of(stage, told, here)
-    root = folder.parent
     if not folder.is_dir():
-        for line in strangers(root, told):
+        for line in strangers(folder.parent, told):
             say("an unfinished run", line)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (root / f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting", f"another process is at this very {stage} already")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        folder.mkdir(exist_ok=True)  # the first one may have finished and cleared it
+    with locked(folder, f"another process is at this very {stage} already"):
         write_json(folder / "run.json", told)
         yield folder
 
