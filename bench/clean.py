@@ -125,6 +125,8 @@ def compare(rows: int, runs: int, data: Path) -> None:
         took: dict[str, list[Measured]] = {side: [] for side in sides}
         for _ in range(runs):
             for side, command in sides.items():
+                for old in (*folder.glob("*.parquet"), *folder.glob("*.out")):
+                    old.unlink()  # as DVC does; to replace a large file waits for the disk
                 took[side].append(measured(command, folder / "log"))
         size = (folder / "raw/rows.jsonl").stat().st_size / 1e6
         os.chdir(ROOT)

@@ -1,11 +1,12 @@
 """Kill trainings at random moments, begin them again with `dvc repro`, and compare the bytes of the adapters.
 
-    python bench/kills.py [--family seq2seq causal] [--trials 30] [--first 0] [--seed 1] [--kinds group dvc queue]
+    python bench/kills.py [--family seq2seq causal] [--trials 30] [--first 0] [--seed 1] [--kinds KIND ...]
 
 A tiny project (a copy of this one with little data) is run once undisturbed; then, each trial at a moment drawn by the
 seed and the trial's number:
 
 - group: `kill -9` on the whole process group of `dvc repro train`, then `dvc repro train`.
+- interrupt, terminate: the same with SIGINT and SIGTERM.
 - dvc: SIGKILL or SIGTERM on DVC alone, and `dvc repro train` at once, while the trainer still lives.
 - queue: `kill -9` on a queued experiment's processes, then the same experiment queued again (one trial a family).
 
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -92,17 +94,25 @@ def finish(project: Path) -> str:
     return done.stdout
 
 
-def group_trial(project: Path, chance: random.Random, seconds: float) -> tuple[str, bool]:
+def group_trial(
+    project: Path, chance: random.Random, seconds: float, number: signal.Signals = signal.SIGKILL
+) -> tuple[str, bool]:
     """Kill everything at once at a random moment, and begin again; returns where it struck and whether it recovered."""
     forget(project)
     dvc = start(project)
-    time.sleep(chance.uniform(0.25, 1.0) * seconds)
+    wanted = chance.randrange(0, LONG["train"]["max_steps"], LONG["train"]["save_steps"])
+    while saved(project) < wanted and dvc.poll() is None:
+        time.sleep(0.02)
+    # From a checkpoint on for the time of two; from the start for the time in which the trainer loads and begins.
+    time.sleep(chance.uniform(0, 0.6 * seconds if not wanted else 0.05 * seconds))
     alive = dvc.poll() is None
     if alive:
-        os.killpg(dvc.pid, signal.SIGKILL)
+        os.killpg(dvc.pid, number)
     dvc.wait()
-    where = f"checkpoint {saved(project) // 50 * 50}+" if saved(project) else "before the first checkpoint"
-    return where if alive else "after the end", bool(finish(project))
+    while trainers(project):  # a trainer that is asked to stop writes its state first
+        time.sleep(0.05)
+    where = f"after checkpoint {saved(project)}" if alive else "after the end"
+    return where, bool(finish(project))
 
 
 def dvc_trial(project: Path, chance: random.Random, seconds: float) -> tuple[str, bool]:
@@ -161,7 +171,13 @@ def queue_trial(project: Path, chance: random.Random, seconds: float) -> tuple[s
     return f"killed after checkpoint {step}", good
 
 
-KINDS = {"group": group_trial, "dvc": dvc_trial, "queue": queue_trial}
+KINDS = {
+    "group": group_trial,
+    "interrupt": partial(group_trial, number=signal.SIGINT),
+    "terminate": partial(group_trial, number=signal.SIGTERM),
+    "dvc": dvc_trial,
+    "queue": queue_trial,
+}
 
 
 def campaign(family: str, folder: Path, asked: argparse.Namespace) -> bool:

@@ -69,15 +69,16 @@ class Examples:
 
         rows: as they were read. aside: QUARANTINE. changed: the places in `rows` that each rule changed.
         """
-        for (reason,), some in aside.group_by("reason", maintain_order=True):
-            for row in some.head(EXAMPLES - len(self.asides[reason])).iter_rows(named=True):
-                raw = _clipped(row["raw"] or "", RECORD)
-                self.asides[reason].append(Aside(row["row_id"], row["line"], row["row_kept"], raw))
+        for reason in aside["reason"].unique(maintain_order=True):
+            if missing := EXAMPLES - len(self.asides[reason]):
+                for row in aside.filter(pl.col("reason") == reason).head(missing).iter_rows(named=True):
+                    raw = _clipped(row["raw"] or "", RECORD)
+                    self.asides[reason].append(Aside(row["row_id"], row["line"], row["row_kept"], raw))
         missing = {name: EXAMPLES - len(self.changes[name]) for name in changed}
-        places = [where.bottom_k(missing[name]) for name, where in changed.items() if missing[name]]
-        first = pl.concat([pl.Series([], dtype=pl.UInt32), *places]).unique().sort()
-        if not first.len():
+        places = [where.bottom_k(missing[name]) for name, where in changed.items() if missing[name] and where.len()]
+        if not places:
             return
+        first = pl.concat(places).unique().sort()
         found = [change for field in self._fields for change in self._traced(rows[first][["row_id", field]])]
         for name, row_id, field, *texts in sorted(found, key=lambda change: change[1]):
             if len(self.changes[name]) < EXAMPLES:
@@ -106,6 +107,8 @@ class Examples:
     def finish(self, kept: Path) -> None:
         """Lay near-duplicates beside the rows that stand for them, which `kept` holds."""
         asides = self.asides[NEAR_DUPLICATE]
+        if not asides:
+            return
         wanted = [aside.row_kept for aside in asides]
         rows = pl.scan_parquet(kept).filter(pl.col("row_id").is_in(wanted)).select("row_id", *self._fields).collect()
         texts = {row[0]: _joined(row[1:]) for row in rows.iter_rows()}

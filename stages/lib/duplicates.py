@@ -7,6 +7,15 @@ import polars as pl
 SEEDS = (1, 2)
 
 
+def _unique(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct keys, where each stands first, and which of them each is: numpy's own needs a stable sort for it."""
+    order = np.argsort(key)
+    begins = np.flatnonzero(np.diff(key[order], prepend=~key[order[:1]]))
+    back = np.empty(len(key), np.int64)
+    back[order] = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(key)))
+    return key[order[begins]], np.minimum.reduceat(order, begins), back
+
+
 class Seen:
     """Remembers the rows that came by: sorted runs of hashes, merged when two are about as long (log-structured).
 
@@ -20,7 +29,7 @@ class Seen:
         """For each row the row_id of the first row with the same texts: its own when it is new."""
         key, check = (texts.hash_rows(seed).to_numpy() for seed in SEEDS)
         own = row_ids.to_numpy()
-        keys, where, back = np.unique(key, return_index=True, return_inverse=True)
+        keys, where, back = _unique(key)
         checks, kept = check[where], own[where].copy()
         new = np.ones(len(keys), bool)
         for run_keys, run_checks, run_rows in self._runs:

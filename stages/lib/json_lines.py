@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from stages.lib.quarantine import QUARANTINE, shortened
 from stages.plumbing.problem import Problem
@@ -26,8 +27,8 @@ PARTS = 16
 SAMPLED = 20
 # What polars may have made of a number, a truth value, a list or an object.
 MAYBE_NO_TEXT = r"^(?:[\[{]|-?\d[\d.eE+-]*$|true$|false$)"
-# The rest of a key from its last escape on.
-ESCAPED_KEY = re.compile(rb'\\u[0-9a-fA-F]{4}([^"\\\n]{0,999}")[ \t]*:')
+# The rest of a key from its last escape on, in polars' and Python's dialect alike.
+ESCAPED_KEY = r'\\u[0-9a-fA-F]{4}([^"\\]*")[ \t]*:'
 
 
 class _Pairs(list):
@@ -90,8 +91,7 @@ class Lines:
         self._begun = (0, 0, 0)
         # A key as it may be written: with letters beyond ASCII as they are, or escaped.
         self._written = [
-            sorted({json.dumps(c, ensure_ascii=ascii_only).encode() for ascii_only in (True, False)})
-            for c in self.columns
+            {json.dumps(column, ensure_ascii=ascii_only) for ascii_only in (True, False)} for column in self.columns
         ]
 
     def cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -172,16 +172,17 @@ class Lines:
 
     def _checked(self, table: pl.DataFrame, data: bytes, ends: np.ndarray) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Number the rows; read those again by themselves in which polars may have changed a value."""
-        starts = np.concatenate([[0], ends[:-1] + 1])
-        doubtful = self._doubtful(table, data)
+        starts = np.concatenate([[0], ends + 1])
         numbers = pl.int_range(table.height, dtype=pl.Int64, eager=True)
         rows = table.with_columns(
             (numbers + self.rows + 1).alias("row_id"),
             (numbers + self.lines + 1).alias("line"),
-            (pl.Series(starts) + self.bytes).alias("offset"),
+            (pl.Series(starts[:-1]) + self.bytes).alias("offset"),
         )
+        # polars has parsed them, so they are UTF-8.
+        lines = pl.Series("line", pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(starts), pa.py_buffer(data)))
         broken = []
-        for index in doubtful:
+        for index in self._doubtful(table, lines):
             line = data[starts[index] : ends[index]]
             values, reason = _parsed_bytes(line, self.fields)
             if values is None:
@@ -193,25 +194,28 @@ class Lines:
         bad = pl.DataFrame(broken, QUARANTINE, orient="row")
         return (rows.filter(~pl.col("row_id").is_in(bad["row_id"].implode())) if broken else rows), bad
 
-    def _doubtful(self, table: pl.DataFrame, data: bytes) -> list[int]:
+    def _doubtful(self, table: pl.DataFrame, lines: pl.Series) -> list[int]:
         """The rows in which a number became a text, a key stands twice or an escape is no character, and some more."""
-        names = self._names()
-        tests = [pl.col(name).str.contains(MAYBE_NO_TEXT).fill_null(value=False) for name in names]
-        if b"\\u" in data:  # polars makes NUL of a lone surrogate
-            tests += [pl.col(name).str.contains("\0", literal=True).fill_null(value=False) for name in names]
-        doubtful = set(table.select(pl.any_horizontal(tests).arg_true()).to_series().to_list())
-        if any(sum(map(data.count, written)) > table.height for written in self._written if written):
-            lines = data.split(b"\n")
-            for written in self._written:
-                doubtful |= {n for n, line in enumerate(lines) if sum(map(line.count, written)) > 1}
-        return sorted(doubtful | self._oddly_written(data))
+        no_text = _holding(table, pl.all().str.contains(MAYBE_NO_TEXT))
+        escaped = lines.str.contains("\\u", literal=True).arg_true()
+        # polars makes NUL of a lone surrogate.
+        nul = escaped[_holding(table[escaped], pl.all().str.contains("\0", literal=True))]
+        odd = escaped[self._oddly_written(lines[escaped])]
+        return pl.concat([no_text, nul, odd, self._repeating(table, lines)]).unique().sort().to_list()
 
-    def _oddly_written(self, data: bytes) -> set[int]:
+    def _repeating(self, table: pl.DataFrame, lines: pl.Series) -> pl.Series:
+        """The lines in which a key stands twice."""
+        there = table.select(pl.sum_horizontal(pl.all().is_not_null())).to_series()
+        some = (lines.str.count_matches(_one_of(set().union(*self._written))) > there).arg_true()
+        counts = [lines[some].str.count_matches(_one_of(forms)) for forms in self._written]
+        return some.filter(pl.select(pl.any_horizontal(count > 1 for count in counts)).to_series())
+
+    def _oddly_written(self, lines: pl.Series) -> pl.Series:
         """The lines with a key that is escaped more than it need be: it may be one of ours a second time."""
-        usual = {written for forms in self._written for written in forms}
-        found = ESCAPED_KEY.finditer(data) if b"\\u" in data else ()
-        places = (one.start() for one in found if data[data.rfind(b'"', 0, one.start()) : one.end(1)] not in usual)
-        return {data.count(b"\n", 0, place) for place in places}
+        usual = set().union(*self._written)
+        some = lines.str.contains(ESCAPED_KEY).arg_true()
+        odd = [not usual.issuperset(_escaped_keys(line)) for line in lines[some]]
+        return some.filter(pl.Series(odd, dtype=pl.Boolean))
 
     def _line_by_line(self, data: bytes) -> tuple[pl.DataFrame, pl.DataFrame]:
         good, bad = [], []
@@ -228,6 +232,20 @@ class Lines:
             self.bytes += len(line) + 1
         schema = {**dict.fromkeys(self._names(), pl.String), "row_id": pl.Int64, "line": pl.Int64, "offset": pl.Int64}
         return pl.DataFrame(good, schema, orient="row"), pl.DataFrame(bad, QUARANTINE, orient="row")
+
+
+def _holding(table: pl.DataFrame, condition: pl.Expr) -> pl.Series:
+    """The rows in which the condition holds for any column."""
+    return table.select(pl.any_horizontal(condition).fill_null(value=False).arg_true()).to_series()
+
+
+def _one_of(literals: set[str]) -> str:
+    return "|".join(map(re.escape, sorted(literals)))
+
+
+def _escaped_keys(line: str) -> list[str]:
+    """The keys in the line that hold an escape, as they stand there."""
+    return [line[line.rfind('"', 0, one.start()) : one.end(1)] for one in re.finditer(ESCAPED_KEY, line)]
 
 
 def _raw(line: bytes) -> str:

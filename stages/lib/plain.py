@@ -16,28 +16,47 @@ WHITE = "\t\n\v\f\r\x1c\x1d\x1e\x1f "
 SPACE = np.uint8(32)
 # Bytes looked at in one go: what the processor's cache holds together with the masks made of them.
 BYTES = 1 << 19
+# White space at the end of a text that is looked at byte by byte, all texts at a time.
+TAIL = 16
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """texts: the column, plain ones put right. spaced: indices (u32) of those that changed. rest: of the not plain."""
+    """texts: the column with ASCII's white space put right, if that was asked for, in the rest too.
+
+    spaced, rest: for each text whether that was a change, and whether it is not plain. Null is neither.
+    """
 
     texts: pl.Series
-    spaced: pl.Series
-    rest: pl.Series
+    spaced: np.ndarray
+    rest: np.ndarray
 
 
 def sort_out(texts: pl.Series, *, spaces: bool) -> Sorted:
-    """Part the plain texts from the rest; with `spaces`, white space in the plain ones is put right."""
-    tidy, spaced, rest = _looked_at(texts, spaces=spaces)
-    spaced &= ~rest
-    return Sorted(_put(texts, tidy, spaced), indices(spaced), indices(rest))
+    """Part the plain texts from the rest; with `spaces`, runs of ASCII white space become one space, ends are trimmed.
 
-
-def spaced(texts: pl.Series) -> pl.Series:
-    """Runs of ASCII white space to one space, ends trimmed, in all texts: no byte of a wide character looks like it."""
-    tidy, changed, _ = _looked_at(texts, spaces=True)
-    return _put(texts, tidy, changed)
+    No byte of a wide character looks like white space, so that texts of any characters come out right.
+    """
+    letters, ends = _bytes_of(texts)
+    rest, changed = np.zeros(texts.len(), bool), np.zeros(texts.len(), bool)
+    tidy, lengths = np.empty(len(letters) if spaces else 0, np.uint8), np.diff(ends)
+    written = 0
+    for begun, ended in _portions(ends):
+        part, starts = letters[ends[begun] : ends[ended]], ends[begun : ended + 1] - ends[begun]
+        odd, suspicious = _marks(part)
+        rest[begun:ended] = _any(suspicious, starts)
+        if spaces:
+            needless = _needless(part, odd, starts)
+            changed[begun:ended] = _any(odd | needless, starts)
+            lengths[begun:ended] -= np.diff(np.searchsorted(np.flatnonzero(needless), starts))
+            kept = np.maximum(part, odd.view(np.uint8) * SPACE)[~needless]
+            tidy[written : written + len(kept)] = kept
+            written += len(kept)
+    if not spaces:
+        return Sorted(texts, changed, rest)
+    held = pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(_sums(lengths)), pa.py_buffer(tidy[:written]))
+    whole = pl.Series(texts.name, held)
+    return Sorted(whole.zip_with(texts.is_not_null(), texts) if texts.null_count() else whole, changed, rest)
 
 
 def uncommon(texts: pl.Series) -> pl.Series:
@@ -59,40 +78,6 @@ def uncommon(texts: pl.Series) -> pl.Series:
         len(lengths), pa.py_buffer(_sums(lengths)), pa.py_buffer(np.concatenate(kept) if kept else b"")
     )
     return pl.Series(texts.name, held)
-
-
-def _put(texts: pl.Series, tidy: pl.Series, where: np.ndarray) -> pl.Series:
-    return texts.zip_with(pl.Series(~where), tidy) if where.any() else texts
-
-
-def _looked_at(texts: pl.Series, *, spaces: bool) -> tuple[pl.Series, np.ndarray, np.ndarray]:
-    """The texts with their white space put right, for which of them that is a change, and which are not plain.
-
-    Without `spaces` the texts are as they were, and none has changed. Null is neither changed nor of the rest.
-    """
-    trimmed = texts.str.strip_chars(WHITE) if spaces else texts
-    letters, ends = _bytes_of(trimmed)
-    rest, changed = np.zeros(texts.len(), bool), np.zeros(texts.len(), bool)
-    tidy, lengths = np.empty(len(letters) if spaces else 0, np.uint8), np.diff(ends)
-    written = 0
-    for begun, ended in _portions(ends):
-        part, starts = letters[ends[begun] : ends[ended]], ends[begun : ended + 1] - ends[begun]
-        odd, suspicious = _marks(part)
-        rest[begun:ended] = _any(suspicious, starts)
-        if spaces:
-            again = _again(part, odd, starts)
-            changed[begun:ended] = _any(odd | again, starts)
-            lengths[begun:ended] -= np.diff(np.searchsorted(np.flatnonzero(again), starts))
-            part = part.copy()
-            part[odd] = SPACE
-            part = part[~again]
-            tidy[written : written + len(part)] = part
-            written += len(part)
-    if not spaces:
-        return texts, changed, rest
-    changed |= (trimmed.str.len_bytes() != texts.str.len_bytes()).fill_null(value=False).to_numpy()
-    held = pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(_sums(lengths)), pa.py_buffer(tidy[:written]))
-    return pl.Series(texts.name, held), changed, rest
 
 
 def _sums(lengths: np.ndarray) -> np.ndarray:
@@ -140,14 +125,23 @@ def _is_odd(letters: np.ndarray) -> np.ndarray:
     return odd
 
 
-def _again(letters: np.ndarray, odd: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """For each byte: is it white space that follows white space of the same text."""
+def _needless(letters: np.ndarray, odd: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """For each byte: is it white space at an end of its text, or after other white space of it."""
     white = letters == SPACE
     white |= odd
-    again = np.zeros(len(letters), bool)
-    np.logical_and(white[1:], white[:-1], out=again[1:])
-    again[starts[:-1][starts[:-1] < len(letters)]] = False
-    return again
+    needless = white.copy()
+    needless[1:] &= white[:-1]
+    some = np.flatnonzero(np.diff(starts))
+    first, last = starts[some], starts[some + 1] - 1
+    needless[first] = white[first]
+    for _ in range(TAIL):
+        at_end = white[last] & (last >= first)
+        first, last = first[at_end], last[at_end]
+        needless[last] = True
+        last = last - 1
+    for begun, ended in zip(first.tolist(), last.tolist(), strict=True):
+        needless[begun + len(letters[begun : ended + 1].tobytes().rstrip(WHITE.encode())) : ended + 1] = True
+    return needless
 
 
 def _any(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:

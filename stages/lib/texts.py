@@ -25,15 +25,14 @@ ROUNDS = 10
 class Rule:
     """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order.
 
-    uncommon: only texts can need it whose uncommon characters (see stages.lib.plain) match this pattern. settles: in a
-    text of common characters, what it leaves is nothing new to the other rules, so that they need not look again.
-    plain: it may change plain texts (see stages.lib.plain).
+    uncommon: only texts can need it of whose uncommon characters (see stages.lib.plain) one matches this pattern.
+    spaces: it puts right white space and nothing else. plain: it may change plain texts (see stages.lib.plain).
     """
 
-    find: Callable[[pl.Expr], pl.Expr]
+    find: Callable[[pl.Expr], pl.Expr] | None
     fix: Callable[[pl.Series], pl.Series]
     uncommon: str | None = None
-    settles: bool = False
+    spaces: bool = False
     plain: bool = False
 
 
@@ -48,10 +47,6 @@ def _has(text: pl.Expr, *literals: str) -> pl.Expr:
 def _where(texts: pl.Series, find: pl.Expr) -> pl.Series:
     """The indices (u32) of the texts for which the expression holds."""
     return texts.to_frame().select(find.fill_null(value=False).arg_true()).to_series()
-
-
-def _any(text: pl.Expr) -> pl.Expr:
-    return text.is_not_null()
 
 
 # --- encoding
@@ -77,16 +72,19 @@ def _repaired(text: str) -> str:
 
 # With a semicolon only: without one, "AT&T", "R&D" and the "&copy=2" of an address would be taken for entities.
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_MAYBE_ENTITY = "&[#A-Za-z][0-9A-Za-z]+;"
 
 
-# The 252 of HTML 4, which are nearly all that occur: polars replaces them in one pass; Python sees to the rest.
-_USUAL = {f"&{name};": chr(code) for name, code in html.entities.name2codepoint.items()}
+# The 252 of HTML 4 and the apostrophe are nearly all that occur: polars replaces them in one pass, named or numbered;
+# Python sees to the rest.
+_CODES = {**html.entities.name2codepoint, "apos": ord("'")}
+_USUAL = {f"&{form};": chr(code) for name, code in _CODES.items() for form in (name, f"#{code}")} | {"&#039;": "'"}
 
 
 def _decoded(texts: pl.Series) -> pl.Series:
     texts = texts.str.replace_many(_USUAL)
-    rest = _where(texts, pl.col(texts.name).str.contains("&[#A-Za-z][0-9A-Za-z]+;"))
-    return put(texts, rest, _each(lambda text: ENTITY.sub(lambda one: html.unescape(one[0]), text))(texts.gather(rest)))
+    rest = _where(texts, pl.col(texts.name).str.contains(_MAYBE_ENTITY))
+    return put(texts, rest, _each(lambda text: ENTITY.sub(lambda one: html.unescape(one[0]), text))(texts[rest]))
 
 
 # --- tags
@@ -159,9 +157,9 @@ _WIDE_SPACE = f"[{''.join(_WIDE_SPACES)}]"
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Runs of white space to one space, both ends trimmed."""
-    wide = _where(texts, pl.col(texts.name).str.contains_any(_WIDE_SPACES))
-    texts = put(texts, wide, texts.gather(wide).str.replace_all(_WIDE_SPACE, " "))
-    return plain.spaced(texts)
+    wide = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
+    texts = put(texts, wide, texts[wide].str.replace_all(_WIDE_SPACE, " "))
+    return plain.sort_out(texts, spaces=True).texts
 
 
 # --- all of them
@@ -174,10 +172,10 @@ def text_rules(characters: Characters) -> dict[str, Rule]:
     plain_is_wanted = characters != "strict"
     return {
         "encoding": Rule(lambda text: text.str.contains(MOJIBAKE), _each(_repaired), uncommon=MOJIBAKE_LEAD),
-        "entities": Rule(lambda text: _has(text, "&") & _has(text, ";"), _decoded),
+        "entities": Rule(lambda text: text.str.contains(_MAYBE_ENTITY), _decoded),
         "tags": Rule(lambda text: _has(text, "<") & _has(text, ">"), _untagged),
-        "control": Rule(_any, lambda texts: texts.str.replace_all(CONTROL, ""), uncommon=CONTROL),
-        "unicode": Rule(_any, lambda texts: texts.str.normalize("NFC"), uncommon=MAYBE_NOT_NFC),
+        "control": Rule(None, lambda texts: texts.str.replace_all(CONTROL, ""), uncommon=CONTROL),
+        "unicode": Rule(None, lambda texts: texts.str.normalize("NFC"), uncommon=MAYBE_NOT_NFC),
         "characters": Rule(
             lambda text: text.str.contains(unwanted),
             lambda texts: texts.str.replace_all(unwanted, "${1}"),
@@ -185,7 +183,7 @@ def text_rules(characters: Characters) -> dict[str, Rule]:
             plain=not plain_is_wanted,
         ),
         # To look for odd spaces first takes as long as to put them right.
-        "white_space": Rule(_any, _spaced, settles=True, plain=True),
+        "white_space": Rule(None, _spaced, spaces=True, plain=True),
     }
 
 
@@ -197,55 +195,104 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
     """
     changed = {name: [pl.Series([], dtype=pl.UInt32)] for name in rules}
     touching = {name for name, rule in rules.items() if rule.plain}
+    parted = plain.sort_out(texts, spaces="white_space" in rules)
     if touching <= {"white_space"}:
-        parted = plain.sort_out(texts, spaces=bool(touching))
-        texts, where = parted.texts, parted.rest
-        for name in touching:
-            changed[name].append(parted.spaced)
+        where = plain.indices(parted.rest)
+        if touching:
+            changed["white_space"].append(plain.indices(parted.spaced & ~parted.rest))
     else:
         where = pl.int_range(texts.len(), dtype=pl.UInt32, eager=True)
-    part, due = texts.gather(where), np.full(where.len(), len(rules))
+    work = _Work(texts[where], parted.texts[where], parted.spaced[where], len(rules))
+    done = [(where.clear(), texts.clear())]
     for _ in range(ROUNDS):
         if not where.len():
             break
-        new, round_changed, due = _one_round(part, rules, due)
-        for name, index in round_changed.items():
-            changed[name].append(where.gather(index))
-        moved = pl.concat(list(round_changed.values())).unique().sort()
-        texts = put(texts, where.gather(moved), new.gather(moved))
-        unsettled = plain.indices(due > 0)
-        part, where, due = new.gather(unsettled), where.gather(unsettled), due[due > 0]
-    texts = put(texts, where, pl.Series([None] * where.len(), dtype=pl.String))
-    return texts, {name: pl.concat(found) for name, found in changed.items()}
+        for name, index in work.round(rules).items():
+            changed[name].append(where[index])
+        settled, left = plain.indices(work.due == 0), plain.indices(work.due > 0)
+        done.append((where[settled], work.texts[settled]))
+        work, where = work.part(left), where[left]
+    done.append((where, pl.Series(texts.name, [None] * where.len(), dtype=pl.String)))
+    return put(parted.texts, *_joined(done)), {name: pl.concat(found) for name, found in changed.items()}
 
 
-def _one_round(
-    texts: pl.Series, rules: dict[str, Rule], due: np.ndarray
-) -> tuple[pl.Series, dict[str, pl.Series], np.ndarray]:
-    """The texts after each rule in turn, the indices that each changed, and how many rules are due once more.
+class _Work:
+    """Texts on their way through the rules, and what is known of them.
 
     due: for each text, how many of the rules, from the first on, have to look at it. A rule that changes a text makes
     itself and those before it due in the next round, and those after it in this one.
     """
-    changed = {}
-    uncommon = plain.uncommon(texts)
-    next_due = np.zeros_like(due)
-    for number, (name, rule) in enumerate(rules.items(), 1):
-        asked = plain.indices(due >= number)
+
+    def __init__(self, texts: pl.Series, tidy: pl.Series, spaced: np.ndarray, rules: int) -> None:
+        """tidy: the texts with nothing but ASCII's white space put right; spaced: for which of them it is a change."""
+        self.texts = texts
+        self.due = np.full(texts.len(), rules)
+        self._tidy, self._spaced = tidy, spaced
+        self._touched = np.zeros(texts.len(), bool)
+        self._uncommon = pl.repeat("", texts.len(), dtype=pl.String, eager=True)
+        self._stale = np.ones(texts.len(), bool)
+
+    def part(self, index: pl.Series) -> "_Work":
+        """These texts alone, for another round; this one has put their white space right."""
+        texts = self.texts[index]
+        part = _Work(texts, texts, np.zeros(texts.len(), bool), 0)
+        part.due, part._uncommon, part._stale = self.due[index], self._uncommon[index], self._stale[index]
+        return part
+
+    def round(self, rules: dict[str, Rule]) -> dict[str, pl.Series]:
+        """Apply each rule in turn to the texts that are due; returns the indices (u32, ascending) that it changed."""
+        changed, next_due = {}, np.zeros_like(self.due)
+        for number, (name, rule) in enumerate(rules.items(), 1):
+            asked = plain.indices(self.due >= number)
+            index, new = self._with_spaces_right(rule, asked) if rule.spaces else self._applied(rule, asked)
+            changed[name] = index
+            if not index.len():
+                continue
+            self.texts = put(self.texts, index, new)
+            self._touched[index] = True
+            if rule.spaces:  # no character is new, and the other rules have seen texts of common ones
+                index = index.filter(self._uncommon[index] != "")
+            else:
+                self._stale[index] = True
+                self.due[index] = len(rules)
+            next_due[index] = number
+        self.due = next_due
+        return changed
+
+    def _texts_of(self, index: pl.Series) -> pl.Series:
+        return self.texts if index.len() == self.texts.len() else self.texts[index]
+
+    def _uncommon_of(self, index: pl.Series) -> pl.Series:
+        """The uncommon characters of these texts (see stages.lib.plain), looked for where they are not known yet."""
+        stale = index.filter(pl.Series(self._stale[index]))
+        if stale.len():
+            self._uncommon = put(self._uncommon, stale, plain.uncommon(self.texts[stale]))
+            self._stale[stale] = False
+        return self._uncommon[index]
+
+    def _applied(self, rule: Rule, asked: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """Which of the texts asked for the rule changes, and to what."""
         if rule.uncommon:
-            asked = asked.gather(_where(uncommon.gather(asked), pl.col(texts.name).str.contains(rule.uncommon)))
-        found = asked.gather(_where(texts.gather(asked), rule.find(pl.col(texts.name))))
-        before = texts.gather(found)
-        after = rule.fix(before) if found.len() else before
+            asked = asked.filter(self._uncommon_of(asked).str.contains(rule.uncommon))
+        if rule.find:
+            asked = asked.gather(_where(self._texts_of(asked), rule.find(pl.col(self.texts.name))))
+        before = self._texts_of(asked)
+        after = rule.fix(before) if asked.len() else before
         differs = before != after
-        changed[name] = moved = found.filter(differs)
-        if moved.len():
-            texts = put(texts, moved, after.filter(differs))
-            now = plain.uncommon(texts.gather(moved))
-            uncommon = put(uncommon, moved, now)
-            due[moved] = len(rules)
-            next_due[moved.filter(now != "") if rule.settles else moved] = number
-    return texts, changed, next_due
+        return asked.filter(differs), after.filter(differs)
+
+    def _with_spaces_right(self, rule: Rule, asked: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """The same for white space, most of which was put right ahead of the other rules."""
+        known = ~(self._touched[asked] | self._uncommon_of(asked).str.contains(_WIDE_SPACE).to_numpy())
+        ready = asked.filter(pl.Series(known & self._spaced[asked]))
+        return _joined([(ready, self._tidy[ready]), self._applied(rule, asked.filter(pl.Series(~known)))])
+
+
+def _joined(parts: list[tuple[pl.Series, pl.Series]]) -> tuple[pl.Series, pl.Series]:
+    """Indices and their texts in one, the indices ascending."""
+    index = pl.concat([part for part, _ in parts])
+    order = index.arg_sort()
+    return index[order], pl.concat([texts for _, texts in parts])[order]
 
 
 def put(texts: pl.Series, index: pl.Series, new: pl.Series) -> pl.Series:
