@@ -19,6 +19,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -127,6 +128,8 @@ def compare(rows: int, runs: int, data: Path) -> None:
             for side, command in sides.items():
                 for old in (*folder.glob("*.parquet"), *folder.glob("*.out")):
                     old.unlink()  # as DVC does; to replace a large file waits for the disk
+                for old in folder.glob("*.cache"):
+                    shutil.rmtree(old)
                 took[side].append(measured(command, folder / "log"))
         size = (folder / "raw/rows.jsonl").stat().st_size / 1e6
         os.chdir(ROOT)
