@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 # It asks for all training responses, which are no part of the comparison.
 NOT_HERE = {"train_copy_share"}
 TEXT = 100  # characters of a line
+SEED = "train.seed"
+# The bootstrap draws rows anew, not trainings: docs/evaluation.md, "Chance in training".
+NOT_COVERED = (
+    f"The interval is about these two models, whichever rows are drawn; another {SEED} would have made other models. "
+    "Train both with other seeds as well before you build on a small difference."
+)
+SEED_ALONE = f"A and B differ in {SEED} alone: a difference of this size is what chance in training makes."
 
 
 class Params(Sections):
@@ -67,6 +74,7 @@ def diff(a: str, b: str, *, metric: str, rows: int, machine: bool) -> None:
             raise Problem("--metric", f"{metric}, which is left out: {why}", "a metric of the table", "choose another")
         changed = params_changed(repo, *revisions)
     told = told_as_data(sides, compared, metric, rows) | {"params": changed}
+    told["notes"] = notes(told)
     print(json.dumps(told, ensure_ascii=False, indent=2, sort_keys=True) if machine else told_as_text(told, metric))
 
 
@@ -185,6 +193,13 @@ def moved(compared: Compared, metric: str, most: int) -> tuple[list[dict[str, An
     )
 
 
+def notes(told: Mapping[str, Any]) -> list[str]:
+    """What the intervals do not cover, in words; nothing where A and B are equal."""
+    if not any(row["delta"] for row in told["metrics"].values()):
+        return []
+    return [SEED_ALONE] if set(told["params"]) == {SEED} else [NOT_COVERED]
+
+
 def told_as_text(told: Mapping[str, Any], metric: str) -> str:
     """The same for a person: verdict, table, rows, parameters."""
     sides = [(key.upper(), told[key]) for key in ("a", "b")]
@@ -192,7 +207,9 @@ def told_as_text(told: Mapping[str, Any], metric: str) -> str:
     lines.append(f"   compared on the {told['rows']['compared']:,} rows that both answer")
     if told["rows"]["other_reference"]:
         lines.append(f"   {told['rows']['other_reference']:,} more have another reference in B: left out")
-    lines += ["", verdict(told["metrics"][metric], metric), "", *_table_of(told["metrics"])]
+    lines += ["", verdict(told["metrics"][metric], metric)]
+    lines += [line for note in told["notes"] for line in textwrap.wrap(note, TEXT)]
+    lines += ["", *_table_of(told["metrics"])]
     lines += [f"{name} is left out: {why}" for name, why in told["left_out"].items()]
     for key, word in (("better", "better"), ("worse", "worse")):
         lines += ["", f"Rows that got {word} by {metric}: " + ("" if told[key] else "none")]

@@ -17,11 +17,12 @@ from stages.plumbing.problem import Problem
 
 ROOT = Path(__file__).parents[2]
 
-# Stands in for the pipeline: rows by split.seed, answers that keep more words of the reference with a greater lora.r.
+# Stands in for the pipeline: rows by split.seed, answers that keep more words of the reference with a greater lora.r,
+# and one more with another train.seed.
 SCRIPT = """
 import sys, polars as pl, yaml
 params = yaml.safe_load(open("params.yaml"))
-r, seed = params["lora"]["r"], params["split"]["seed"]
+r, seed, chance = params["lora"]["r"], params["split"]["seed"], params["train"]["seed"]
 if sys.argv[1] == "split":
     # Seed 2 deals other rows: 20 of them are rows of seed 1, too, and of these one has another response.
     ids = list(range(1, 41)) if seed == 1 else list(range(21, 61)) if seed == 2 else list(range(100, 140))
@@ -34,7 +35,7 @@ else:
     rows = pl.read_parquet("data/split/test.parquet")
     def answer(i, text):
         words = text.split()
-        return " ".join(words[: 3 + i % 3 + (r > 16) * (3 if i % 5 else -2)])
+        return " ".join(words[: 2 + chance + i % 3 + (r > 16) * (3 if i % 5 else -2)])
     said = [answer(i, text) for i, text in zip(rows["row_id"], rows["response"])]
     size, loss = [9 + (r == 64) for _ in said], [9.0 / (1 + (r > 16)) + i % 3 for i in rows["row_id"]]
     pl.DataFrame({"row_id": rows["row_id"], "prompt": rows["title"], "reference": rows["response"], "prediction": said,
@@ -52,7 +53,7 @@ DAG = {
         "predict": {
             "cmd": "python make.py predict",
             "deps": ["data/split/test.parquet", "make.py"],
-            "params": ["lora"],
+            "params": ["lora", "train"],
             "outs": ["data/predictions/tuned.parquet"],
         },
     }
@@ -111,7 +112,8 @@ def project(tmp_path_factory):
     call("git", "add", "-A", cwd=target)
     call("git", "commit", "-qm", "Run", cwd=target)
     dvc("exp", "run", "-q", "-n", "wider", "-S", "lora.r=32", cwd=target)
-    dvc("exp", "run", "-q", "-n", "others", "-S", "lora.r=32", "-S", "split.seed=2", cwd=target)
+    dvc("exp", "run", "-q", "-n", "seed", "-S", "lora.r=16", "-S", "train.seed=2", cwd=target)
+    dvc("exp", "run", "-q", "-n", "others", "-S", "train.seed=1", "-S", "lora.r=32", "-S", "split.seed=2", cwd=target)
     dvc("exp", "run", "-q", "-n", "strangers", "-S", "split.seed=3", cwd=target)
     dvc("exp", "run", "-q", "-n", "tokens", "-S", "lora.r=64", "-S", "split.seed=1", cwd=target)
     call("git", "checkout", "-q", "-f", ".", cwd=target)
@@ -180,6 +182,22 @@ def test_a_person_reads_verdict_table_rows_and_parameters(project):
     assert "  lora.r  16 → 32" in text
 
 
+def test_it_says_that_the_interval_is_not_about_chance_in_training(project):
+    text = diff("main", "wider", cwd=project)
+    assert "another train.seed would have made other models" in " ".join(text.split())
+    assert compared("main", "wider", cwd=project)["notes"][0].endswith("before you build on a small difference.")
+
+
+def test_of_two_seeds_it_says_that_chance_made_the_difference(project):
+    found = compared("main", "seed", cwd=project)
+    assert found["params"] == {"train.seed": {"a": 1, "b": 2}}
+    assert found["metrics"]["rougeL"]["verdict"] == "better"
+    assert found["notes"] == [
+        "A and B differ in train.seed alone: a difference of this size is what chance in training makes."
+    ]
+    assert found["notes"][0] in diff("main", "seed", "--rows", "0", cwd=project)
+
+
 def test_hashes_name_revisions_as_well_and_the_workspace_is_the_other_side(project):
     found = compared(commit(project, "wider")[:10], cwd=project)
     assert found["b"] == {"commit": None, "revision": "workspace", "rows": 40}
@@ -191,7 +209,7 @@ def test_a_revision_is_equal_to_itself(project):
     found = compared("HEAD", cwd=project)
     assert {row["delta"] for row in found["metrics"].values()} == {0}
     assert found["params"] == {}
-    assert found["better"] == found["worse"] == []
+    assert found["better"] == found["worse"] == found["notes"] == []
 
 
 def test_of_other_test_sides_the_common_rows_are_compared_and_counted(project):
