@@ -12,7 +12,7 @@ from stages.lib.adapters import folded, load_adapter, unfoldable
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import read_json, sha256_of_folder, size_in_bytes, whole, write_json
 from stages.lib.generation import Generation
-from stages.lib.merging import Merge, card, dequantised, insist, load_full, parity, weights_folded_into
+from stages.lib.merging import Drift, Merge, card, dequantised, insist, load_full, parity, weights_folded_into
 from stages.lib.models import Model, load_model, load_tokenizer
 from stages.lib.prompts import Prompt, chosen, encode
 from stages.lib.quantization import Quantization
@@ -38,19 +38,27 @@ def main(base: Path, adapter: Path, rows: Path, gate: Path, merged: Path, report
         decline(merged, report, reason)
         return
     make_deterministic(params.generation.seed, params.model.threads)
-    facts = fold(base, adapter, rows, merged, params)
+    try:
+        facts = fold(base, adapter, rows, merged, params)
+    except Drift as drift:
+        # Folding alone rounds a little; who says other things after it is broken. An adapter that learnt on rounded
+        # weights says other things on unrounded ones: that is found out here, and a result.
+        if params.quantization.method == "none":
+            raise
+        decline(merged, report, drift.reason, drift.facts)
+        return
     write_json(report, facts | {"merged": True, "sha256": sha256_of_folder(merged)})
     say("merged model", round(size_in_bytes(merged) / 1e6, 1), "MB")
     say("logits drift", facts["max_logit_difference"], "at most")
     say("equal answers", f"{round(facts['equal_answers'] * facts['rows'])} of {facts['rows']} rows")
 
 
-def decline(merged: Path, report: Path, reason: str) -> None:
+def decline(merged: Path, report: Path, reason: str, facts: dict[str, float] | None = None) -> None:
     """Write no weights, and why: tuning that did not help is a result, and so is one that no weight shows."""
     with whole(merged) as begun:
         begun.mkdir()
         (begun / "README.md").write_text(f"Nothing was merged: {reason}.\n", "utf-8")
-    write_json(report, {"merged": False, "reason": reason})
+    write_json(report, {"merged": False, "reason": reason, **(facts or {})})
     say("nothing merged", reason)
 
 

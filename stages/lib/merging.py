@@ -1,6 +1,7 @@
 """Folding the adapter into the base model, and measuring that the answers stay the same."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,8 +71,20 @@ def parity(tuned: View, merged: View) -> dict[str, float]:
     }
 
 
+@dataclass
+class Drift(Problem):
+    """The merged model says other things than base and adapter together; `facts` is how far it is from them."""
+
+    facts: dict[str, float]
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is merged, and the way out, in one line."""
+        return f"{self.found}; wanted was {self.wanted}: {self.do}"
+
+
 def insist(facts: dict[str, float], limits: Merge, method: str) -> None:
-    """Raise a problem when the merged model says other things than base and adapter together.
+    """Raise Drift when the merged model says other things than base and adapter together.
 
     `method` is how the base's weights were held in training (`quantization.method`).
     """
@@ -83,12 +96,13 @@ def insist(facts: dict[str, float], limits: Merge, method: str) -> None:
         f"merge.max_logit_difference: {max(limits.max_logit_difference, math.ceil(drift * 100) / 100):g} and "
         f"merge.min_equal_answers: {min(limits.min_equal_answers, math.floor(equal * 100) / 100):g}"
     )
-    raise Problem(
+    raise Drift(
         "params.yaml, merge",
         f"logits drift by {drift:g} at most, and {equal:.1%} of the answers stay the same",
         f"a drift of {limits.max_logit_difference:g} or less (merge.max_logit_difference) "
         f"and {limits.min_equal_answers:.1%} or more (merge.min_equal_answers)",
         f"accept that with {accepted}, and look at the answers; {WAYS_OUT[method]}",
+        facts,
     )
 
 
