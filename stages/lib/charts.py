@@ -129,7 +129,11 @@ def levels(values: Mapping[str, Mapping[str, float]], words: Mapping[str, str]) 
         .encode(
             x=alt.X("value:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)),
             y=alt.Y(
-                "metric:N", title=None, sort=[words[name] for name in values], axis=alt.Axis(labelColor=INK, grid=True)
+                "metric:N",
+                title=None,
+                sort=[words[name] for name in values],
+                # A mark at nought is as wide as its half to the left.
+                axis=alt.Axis(labelColor=INK, grid=True, labelPadding=12),
             ),
             color=alt.Color("system:N", scale=_scale(systems, words, COLOURS), legend=alt.Legend(columns=1)),
             shape=alt.Shape("system:N", scale=_scale(systems, words, SHAPES)),

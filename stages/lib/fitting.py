@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
+from stages.lib.identity import environment
 from stages.lib.lora import Lora
 from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, peak, used
 from stages.lib.methods import Adapter, attach, counted, described
@@ -329,9 +330,12 @@ def summarise(
         "bleu": at_best["bleu"],
         "params": choices.model_dump(mode="json"),
         "guarantee": GUARANTEES[device_of(choices.model)],
+        "environment": environment(PACKAGES),
     }
 
 
+# What decides the bytes of an adapter, besides our own code.
+PACKAGES = ("accelerate", "bitsandbytes", "peft", "tokenizers", "torch", "transformers", "trl")
 GUARANTEES = {
     "cpu": "equal bytes for equal parameters, rows, code, libraries, threads and kind of processor",
     "cuda": "equal seeds and order of rows; CUDA kernels may round differently from run to run",

@@ -390,7 +390,8 @@ class Page:
         reports = self.facts.reports
         hashes = {self.told(name): reports[name].get("sha256") or "–" for name in ("source", "base")}
         hashes[self.told("adapter")] = reports["proof"]["adapter_sha256"]
-        packages = environment(PACKAGES + (ENCODING if "semantic" in self.facts.comparison["signatures"] else ()))
+        measuring = environment(PACKAGES + (ENCODING if "semantic" in self.facts.comparison["signatures"] else ()))
+        packages = list(dict.fromkeys([*measuring, *reports["summary"]["environment"]]))
         made_by = {self.told("code"): self.facts.code, self.told("environment"): sha256_of_lines(packages)}
         sections = {
             section: [(key, _shown(value)) for key, value in sorted(_flat(content).items())]
@@ -426,4 +427,7 @@ def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else "–" if value is None else str(value)
+    """A parameter as params.yaml has it, nearly."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

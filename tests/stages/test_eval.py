@@ -90,6 +90,7 @@ REPORTS = {
         "model": {"name": None, "origin": "scratch", "parameters_total": 1_000_000, "parameters_trained": 100_000},
         "steps": {"planned": 70, "done": 70},
         "guarantee": "equal bytes",
+        "environment": ["python 3.11", "torch 2.0"],
         "params": {"lora": {"r": 16, "targets": ["q", "v"]}, "train": {"schedule": {"name": "cosine"}, "clip": None}},
     },
 }
@@ -373,6 +374,7 @@ def test_the_page_names_the_code_and_the_environment_that_made_it(usual):
     assert sha256_of_code(ROOT / "stages/eval.py") in text
     assert re.search(r"<dt>environment \(versions below\)</dt><dd><code>[0-9a-f]{64}</code>", text)
     assert re.search(r"<li><code>python 3\.1[0-9]</code></li><li><code>altair ", text)
+    assert "<li><code>torch 2.0</code></li>" in text  # of the training
 
 
 def test_code_is_the_same_code_through_a_link(tmp_path):
