@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # It asks for all training responses, which are no part of the comparison.
 NOT_HERE = {"train_copy_share"}
 TEXT = 100  # characters of a line
+# Of one text of a row; --json has it whole.
+LINES = 4
 SEED = "train.seed"
 # The bootstrap draws rows anew, not trainings: docs/evaluation.md, "Chance in training".
 NOT_COVERED = (
@@ -253,7 +255,7 @@ def _table_of(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _row_of(row: Mapping[str, Any]) -> list[str]:
-    """One row: what was asked, what was wanted, and both answers with their values."""
+    """One row: what was asked, what was wanted, and both answers with their values, each some LINES at most."""
     shown = [
         ("asked", row["inputs"]),
         ("wanted", row["reference"]),
@@ -264,5 +266,7 @@ def _row_of(row: Mapping[str, Any]) -> list[str]:
     for name, text in shown:
         indent = " " * 14
         whole = "\n".join(text.splitlines()) or "(nothing)"
-        lines += textwrap.wrap(f"    {name:<10}{whole}", TEXT, subsequent_indent=indent) if whole else []
+        lines += textwrap.wrap(
+            f"    {name:<10}{whole}", TEXT, subsequent_indent=indent, max_lines=LINES, placeholder=" …"
+        )
     return lines
