@@ -197,7 +197,12 @@ def trainer_of(family: str) -> type:
     if family == "seq2seq":
         from transformers import Seq2SeqTrainer
 
-        return Seq2SeqTrainer
+        class OfPairs(Seq2SeqTrainer):
+            def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+                """Without the cache of keys and values, which T5 fills in training too and nobody reads."""
+                return super().compute_loss(model, {**inputs, "use_cache": False}, *args, **kwargs)
+
+        return OfPairs
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):
