@@ -10,6 +10,7 @@ from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
 from stages.lib.identity import environment
+from stages.lib.lean import lean
 from stages.lib.lora import Lora
 from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, peak, used
 from stages.lib.methods import Adapter, attach, counted, described
@@ -230,7 +231,7 @@ def make_trainer(
 
     family = choices.model.family
     common = arguments(train, choices.model, choices.quantization, folder)
-    trainer = judged(trainer_of(family), judge)(
+    trainer = judged(lean(trainer_of(family)), judge)(
         model=net,
         args=settings_of(family, common, train, choices.prompt),
         train_dataset=dataset(encoded, family),

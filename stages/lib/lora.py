@@ -73,8 +73,10 @@ def attach(net: Any, lora: Lora, family: str) -> Any:
     """`net` with a fresh adapter around it, its own weights frozen. Seed before the call."""
     from peft import LoraConfig, TaskType, get_peft_model
 
+    from stages.lib.fused_lora import fuse
+
     layers = matched(net, lora.targets)
-    return get_peft_model(
+    wrapped = get_peft_model(
         net,
         LoraConfig(
             r=lora.r,
@@ -88,3 +90,4 @@ def attach(net: Any, lora: Lora, family: str) -> Any:
             task_type=TaskType[FAMILIES[family][2]],
         ),
     )
+    return fuse(wrapped)

@@ -8,6 +8,7 @@ from typing import Any
 from stages.lib.agreement import sequence_f
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
+from stages.lib.order import sampler
 from stages.lib.processes import from_the_first, leads, together, workers
 from stages.lib.prompts import Encoded, Prompt
 from stages.lib.resumption import room
@@ -93,26 +94,9 @@ def judged(trainer: type, judge: Judge) -> type:
             rows = self.train_dataset  # the one in hand has lost what the model does not read
             lengths = list(rows["length"]) if "length" in rows.column_names else [len(ids) for ids in rows["input_ids"]]
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * workers()
-            return grouped_by_length(batch, lengths, self.args.seed)
+            return sampler(lengths, batch, self.args.seed)
 
     return Judged
-
-
-def grouped_by_length(batch: int, lengths: list[int], seed: int) -> Any:
-    """Transformers' sampler of rows of similar length, with an order that seed and epoch alone decide.
-
-    Its own draws from the global generator, whose state is another one after a resume in a later epoch.
-    """
-    import torch
-    from transformers.trainer_pt_utils import LengthGroupedSampler
-
-    class Grouped(LengthGroupedSampler):
-        def set_epoch(self, epoch: int) -> None:
-            self.generator = torch.Generator().manual_seed(seed + epoch)
-
-    sampler = Grouped(batch, lengths=lengths)
-    sampler.set_epoch(0)
-    return sampler
 
 
 class Best:

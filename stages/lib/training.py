@@ -180,13 +180,11 @@ def token_loss(net: Any, smoothing: float) -> Callable[..., Any]:
     transformers divides a T5's accumulated loss by nothing at all, since T5 takes `num_items_in_batch` and ignores it:
     four accumulated batches gave a gradient four times too large. Label smoothing is for training alone.
     """
-    from torch.nn.functional import cross_entropy
+    from stages.lib.summed_loss import summed_loss
 
     def loss(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
         logits = outputs.logits.float().flatten(0, 1)
-        total = cross_entropy(
-            logits, labels.flatten(), reduction="sum", label_smoothing=smoothing if net.training else 0.0
-        )
+        total = summed_loss(logits, labels.flatten(), smoothing if net.training else 0.0)
         return total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
 
     return loss
@@ -197,7 +195,12 @@ def trainer_of(family: str) -> type:
     if family == "seq2seq":
         from transformers import Seq2SeqTrainer
 
-        return Seq2SeqTrainer
+        class OfPairs(Seq2SeqTrainer):
+            def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+                """Without the cache of keys and values, which T5 fills in training too and nobody reads."""
+                return super().compute_loss(model, {**inputs, "use_cache": False}, *args, **kwargs)
+
+        return OfPairs
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):
