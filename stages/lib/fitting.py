@@ -281,6 +281,8 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
         "seconds": seconds,
         "processor_seconds": round(time.process_time() - worked - trainer.evaluation_processor_seconds, 4),
         "evaluation_seconds": round(trainer.evaluation_seconds, 4),
+        "stepping_seconds": round(trainer.stepping_seconds, 4),
+        "stepping_processor_seconds": round(trainer.stepping_processor_seconds, 4),
         "seconds_to_first_step": round(trainer.begun - psutil.Process().create_time(), 4) if trainer.begun else None,
         "floating_point_operations": trainer.state.total_flos,
         "resumed_from_step": int(checkpoint.name.rsplit("-", 1)[1]) if checkpoint else 0,

@@ -65,10 +65,19 @@ def judged(trainer: type, judge: Judge) -> type:
         evaluation_processor_seconds = 0.0
         evaluating = False
         begun: float | None = None  # when the first step of this process began, in seconds since 1970
+        # From the begin of this process's first step to the end of its last one, evaluations taken out.
+        stepping_seconds = stepping_processor_seconds = 0.0
 
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
-            self.begun = self.begun or time.time()
+            if self.begun is None:
+                self.begun, self.clocks = time.time(), (time.monotonic(), time.process_time())
             return super().training_step(*args, **kwargs)
+
+        def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+            began, worked = self.clocks
+            self.stepping_seconds = time.monotonic() - began - self.evaluation_seconds
+            self.stepping_processor_seconds = time.process_time() - worked - self.evaluation_processor_seconds
+            super()._maybe_log_save_evaluate(*args, **kwargs)
 
         def evaluate(self, *args: Any, **kwargs: Any) -> Any:
             started, worked, self.evaluating = time.monotonic(), time.process_time(), True
