@@ -10,9 +10,10 @@ that of the base. Both sides see the same rows, prompts, adapter, effective batc
   optimizer, logging and saving; no generation, no state that survives a kill, no report.
 
 Prints medians: real tokens (padding not counted) per second and per processor second from the begin of the first step
-to the end of the last one, what is saved on the way included, an evaluation taken out; seconds from the start of the process to its first step, wall and processor seconds of the whole process, and the loss per token on
-the validation rows that one and the same function finds for the adapters of both. Where others use the machine too,
-processor seconds are what can be compared.
+to the end of the last one, what is saved on the way included and an evaluation taken out; seconds from the start of the
+process to its first step; wall and processor seconds of the whole process; and the loss per token on the validation
+rows that one and the same function finds for the adapters of both. Where others use the machine too, processor seconds
+are what can be compared.
 """
 
 import argparse
