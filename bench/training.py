@@ -69,7 +69,8 @@ else:
     from trl import SFTConfig, SFTTrainer
     model = AutoModelForCausalLM.from_pretrained(base)
     def tokenise(row):
-        return {"prompt": prompt.format(row["title"]), "completion": row["response"]}
+        # The space makes the tokens of the response those of a response by itself, which afina learns and is asked for.
+        return {"prompt": prompt.format(row["title"]), "completion": " " + row["response"]}
     rows = rows.map(tokenise, remove_columns=rows.column_names)
 names = sorted({name.rsplit(".", 1)[-1] for name, layer in model.named_modules()
     if layer.__class__.__name__ == "Linear" and layer is not model.get_output_embeddings()})
