@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-# Steps among whose rows those of similar length are brought together. More save padding; but a step of rows that are
-# all alike teaches less, and even these eight cost a little of the loss that rows in plain random order reach.
+# Steps among whose rows those of similar length are brought together. More save padding; but rows of one length are
+# often of one kind, and a step that sees one kind alone teaches less (docs/choices.md).
 WINDOW = 3
 
 
