@@ -190,6 +190,18 @@ KEPT = {
     "truth where text belongs": ("a.jsonl", LINE + b'{"title": true, "content": "x"}\n', 1, {"no_text": 1}),
     "NaN where text belongs": ("a.jsonl", LINE + b'{"title": NaN, "content": "x"}\n', 1, {"no_text": 1}),
     "a key twice": ("a.jsonl", LINE + b'{"title": "a", "title": "b", "content": "x"}\n', 1, {"repeated_key": 1}),
+    "a key twice in one line and never in another": (
+        "a.jsonl",
+        LINE + b'{"title": "a", "title": "b", "content": "x"}\n{"content": "y z"}\n',
+        1,
+        {"repeated_key": 1, "empty_input": 1},
+    ),
+    "a key twice, the other one never": (
+        "a.jsonl",
+        LINE + b'{"title": "a", "title": "b"}\n',
+        1,
+        {"repeated_key": 1},
+    ),
     "lone surrogate": (
         "a.jsonl",
         LINE + b'{"title": "a\\ud800", "content": "x"}\n{"title": "a\\ude00", "content": "x"}\n',
