@@ -19,7 +19,7 @@ def test_a_step_spans_fewer_lengths_than_chance_would_give_it():
     steps = [[LENGTHS[row] for row in rows[begin : begin + 16]] for begin in range(0, 400, 16)]
     spans = [max(lengths) - min(lengths) for lengths in steps]
     assert len(spans) == 25
-    assert sum(spans) / 25 < 12  # of 50; sixteen drawn at random span 44
+    assert sum(spans) / 25 < 20  # of 50; sixteen drawn at random span 44
 
 
 def test_the_longest_row_is_in_the_first_step_and_the_incomplete_step_is_last():
