@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from stages.plumbing.problem import Problem
 
 BLOCK = 3 << 23
 SAMPLE = 1 << 20
+# A block is read on to the end of its last line when that is no more bytes away.
+LINE = 1 << 20
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -65,7 +68,7 @@ def _pieces(file: BinaryIO, path: Path, size: int, most: int | None = None) -> I
     packed, total = path.stat().st_size, 0
     while most is None or total < most:
         try:
-            piece = file.read(size)
+            piece = file.read(size if most else _to_a_line_end(file, size))
         except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
             told = f"{' '.join(str(error).split())} (after {total} bytes unpacked)"
             raise Problem(str(path), told, "a complete archive", "copy or download the file again") from None
@@ -74,6 +77,17 @@ def _pieces(file: BinaryIO, path: Path, size: int, most: int | None = None) -> I
         total += len(piece)
         growth.hold(path, total, packed)
         yield piece
+
+
+def _to_a_line_end(file: BinaryIO, size: int) -> int:
+    """How many bytes to read, at least `size`, so that they end with a line: such a block need not be put together."""
+    if not isinstance(file, io.BufferedReader):  # to go back in an archive is to unpack it once more
+        return size
+    begun = file.tell()
+    file.seek(begun + size)
+    size += len(file.readline(LINE))
+    file.seek(begun)
+    return size
 
 
 def encoding_of(start: bytes) -> str:

@@ -102,6 +102,9 @@ class Lines:
         held = 0
         for piece in pieces:
             end = piece.rfind(b"\n") + 1
+            if 0 < end == len(piece) and not held:  # the rule for a file that is not packed, and nothing is copied
+                yield piece
+                continue
             if end:
                 yield b"".join([*rest, memoryview(piece)[:end]])
                 rest, held = [], 0
