@@ -53,24 +53,25 @@ class Cleaning:
             ThreadPoolExecutor(os.cpu_count()) as pool,
             ThreadPoolExecutor(1) as reader,
             ThreadPoolExecutor(1) as writer,
+            ThreadPoolExecutor(1) as prover,
             console.bar("clean", 0) as progress,
         ):
-            model = pool.submit(clean_rows, self.fields[:-1])
-            written, unproven = None, []
+            model = prover.submit(clean_rows, self.fields[:-1])
+            written = proven = None
+            unproven: list[pl.DataFrame] = []
             for block, judged in _ahead(pool, reader, self._judged, read(path, self.source)):
                 good, bad = self._entered(block, *judged)
                 unproven.append(good)
                 if len(unproven) == PROVEN:
-                    hold(pl.concat(unproven), model.result())
+                    proven = _after(proven, prover, lambda rows=tuple(unproven): hold(pl.concat(rows), model.result()))
                     unproven.clear()
-                if written:
-                    written.result()  # one block waits at most, and a full disk stops here
-                written = writer.submit(lambda good=good, bad=bad: (keep(good), put_aside(bad)))
+                # One block waits at most, and a full disk stops here.
+                written = _after(written, writer, lambda good=good, bad=bad: (keep(good), put_aside(bad)))
                 progress.update(good.height + bad.height)
             if unproven:
-                hold(pl.concat(unproven), model.result())
-            if written:
-                written.result()
+                proven = _after(proven, prover, lambda: hold(pl.concat(unproven), model.result()))
+            for last in filter(None, (written, proven)):
+                last.result()
         if not self.ledger.kept:
             counts = _counted(self.ledger.report()["reasons"])
             told = f"0 of {self.ledger.read} rows fit to keep ({counts})"
@@ -149,6 +150,13 @@ def _ahead(
             yield ready, judged.result()
     for ready, judged in waiting:
         yield ready, judged.result()
+
+
+def _after(before: Future | None, thread: ThreadPoolExecutor, work: Callable[[], object]) -> Future:
+    """Begin the work when the one before is done; raises what that one raised."""
+    if before:
+        before.result()
+    return thread.submit(work)
 
 
 def _counted(counts: dict[str, float]) -> str:

@@ -105,7 +105,7 @@ def _outside(what: str, chars: list[pl.Expr], least: int, most: int | None) -> d
 
 
 def _empty(text: pl.Expr) -> pl.Expr:
-    return text.is_null() | ~text.str.contains(r"\S")
+    return text.is_null() | (text.str.strip_chars() == "")
 
 
 def _is_stub(text: pl.Expr) -> pl.Expr:
@@ -115,7 +115,8 @@ def _is_stub(text: pl.Expr) -> pl.Expr:
 def sorted_out(rows: pl.DataFrame, inputs: list[str], section: Clean) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows to keep, and those set aside with a column `reason`."""
     asked = {reason: holds.fill_null(value=False) for reason, holds in reasons(inputs, section).items()}
-    bad = rows.select(pl.any_horizontal(asked.values())).to_series()
+    # Lazy, so that the lengths, which two reasons ask for, are counted once.
+    bad = rows.lazy().select(pl.any_horizontal(asked.values())).collect().to_series()
     # Only the few that go are asked which reason it is.
     out = rows.filter(bad)
     out = out.with_columns(reason=pl.coalesce([pl.when(holds).then(pl.lit(name)) for name, holds in asked.items()]))
