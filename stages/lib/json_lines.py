@@ -152,12 +152,14 @@ class Lines:
     def _parts(self, data: bytes) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """The block in as few parts as polars can vouch for."""
         ends = _line_ends(data)
+        step = max(SMALL // 2, len(data) // PARTS)
         if (table := self._vouched(data, len(ends))) is not None:
             yield self._checked(table, data, ends)
-        elif len(data) <= SMALL:
+        # No part would be smaller where nearly all of it is its last line.
+        elif len(data) <= SMALL or data.find(b"\n", step) == len(data) - 1:
             yield self._line_by_line(data)
         else:
-            begun, step = 0, max(SMALL // 2, len(data) // PARTS)
+            begun = 0
             while begun < len(data):
                 end = data.find(b"\n", min(begun + step, len(data) - 1)) + 1
                 yield from self._parts(data[begun:end])

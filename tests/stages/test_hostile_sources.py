@@ -452,6 +452,13 @@ def test_broken_lines_far_apart_cost_no_other_line(tmp_path, monkeypatch):
     assert got.rows["line"].to_list() == [n + 1 for n in range(20_000) if n not in (0, 777, 9_999, 19_999)]
 
 
+def test_a_broken_line_before_a_very_long_one_costs_no_other_line(tmp_path, monkeypatch):
+    lines = [line(), b'{"title": "x\n', line("x" * (1 << 20)), line("Prato fundo")]
+    got = read(tmp_path, monkeypatch, "a.jsonl", b"".join(lines))
+    assert got.report["reasons"] == {"broken_json": 1}
+    assert got.rows["line"].to_list() == [1, 3, 4]
+
+
 def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
     from stages.lib import cleaning
 
