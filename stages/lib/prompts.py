@@ -165,7 +165,7 @@ def encode(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any) -> Encode
         texts[index], prompts[index] = _shortened(
             rows[index], template_of(rows[index], template), prompt.max_prompt_tokens, tokenizer
         )
-    whole = tokenizer([row["response"] for row in rows], add_special_tokens=False)["input_ids"]
+    whole = _ids([row["response"] for row in rows], tokenizer, special=False)
     room = prompt.max_response_tokens - 1
     responses = [[*ids[:room], tokenizer.eos_token_id] for ids in whole]
     return Encoded(texts, prompts, responses, len(long), sum(len(ids) > room for ids in whole))
@@ -173,7 +173,37 @@ def encode(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any) -> Encode
 
 def _prompt_ids(texts: list[str], template: Template, tokenizer: Any) -> list[list[int]]:
     """Token ids of prompts; a chat template writes its own special tokens, other prompts get the tokenizer's."""
-    return tokenizer(texts, add_special_tokens=not template.chat)["input_ids"] if texts else []
+    return _ids(texts, tokenizer, special=not template.chat)
+
+
+AT_A_TIME = 1000  # texts: what the library keeps of each (offsets, masks, pieces) is many times its ids
+
+
+def _ids(texts: list[str], tokenizer: Any, *, special: bool) -> list[list[int]]:
+    """The ids that `tokenizer(texts)` gives, by as many threads as there are cores, and nothing but ids."""
+    # This very call first: it takes off what was left on the tokenizer (a saved truncation, padding), also for one who
+    # saves the tokenizer later.
+    tokenizer([""], add_special_tokens=special)
+    if _calls_its_backend(tokenizer):
+        encoded = tokenizer.backend_tokenizer.encode_batch_fast
+        return [
+            part.ids
+            for begin in range(0, len(texts), AT_A_TIME)
+            for part in encoded(texts[begin : begin + AT_A_TIME], add_special_tokens=special)
+        ]
+    # transformers' call does not take an empty list.
+    return tokenizer(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"] if texts else []
+
+
+def _calls_its_backend(tokenizer: Any) -> bool:
+    """Whether a tokenizer is the Rust library's, with no Python of a model's own around its call."""
+    from transformers import TokenizersBackend
+
+    kinds = type(tokenizer).__mro__
+    if TokenizersBackend not in kinds:
+        return False
+    own = kinds[: kinds.index(TokenizersBackend)]
+    return all({"__call__", "_encode_plus"}.isdisjoint(vars(kind)) for kind in own)
 
 
 def _shortened(row: dict[str, Any], template: Template, limit: int, tokenizer: Any) -> tuple[str, list[int]]:
