@@ -17,10 +17,12 @@ from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
 from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
-from stages.lib.prompts import Encoded, Prompt, check_room, encode
+from stages.lib.prompts import Prompt, check_room, encode
 from stages.lib.quantization import Quantization, layers_held
 from stages.lib.resumption import clear_unfinished, keeper, last_complete
 from stages.lib.shortage import is_out_of_memory, release
+from stages.lib.token_cache import token_ids
+from stages.lib.token_columns import Columns, columns_of
 from stages.lib.training import (
     Plan,
     Train,
@@ -103,16 +105,16 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     set_seed(train.seed)
     family = choices.model.family
     tokenizer = load_tokenizer(base, family)
-    encoded = encode(rows.learnt, choices.prompt, tokenizer)
+    learnt = token_ids(rows.learnt, choices.prompt, tokenizer, base, Path.cwd())
     capped = rows.validation[: train.evaluation.rows]
-    watched = encode(capped, choices.prompt, tokenizer)
+    watched = encode(capped, choices.prompt, tokenizer)  # never kept: to answer them takes far longer
     net, expected = adapted(base, choices)
     check_room(net.config, choices.prompt, virtual_tokens(net))
-    batches = batch_facts(encoded, train)
+    batches = batch_facts(learnt, train)
     how = greedy(choices.prompt, train.evaluation.batch_size)
     judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
     mine = train.of_one_process()
-    trainer = make_trainer(net, tokenizer, encoded, watched, judge, folder, choices, mine)
+    trainer = make_trainer(net, tokenizer, learnt, columns_of([watched]), judge, folder, choices, mine)
     sequences = len(trainer.train_dataset)  # rows, or what they were packed into
     length = plan(sequences, train)
     lengthen(trainer.args, length, train)
@@ -122,7 +124,7 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
 
     best = Best(folder, train.early_stopping.metric)
     stop = keeper(length.log_every, lambda asked: any_of(asked, trainer.args.device), together)
-    tokens_per_step = batches["tokens_per_row"] * len(encoded.prompts) / sequences * length.effective_batch
+    tokens_per_step = batches["tokens_per_row"] * learnt.table.num_rows / sequences * length.effective_batch
     trainer.add_callback(watcher(best, length.steps, tokens_per_step))
     trainer.add_callback(stop)
     runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
@@ -169,11 +171,11 @@ def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
     return wrapped, expected
 
 
-def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
+def batch_facts(learnt: Columns, train: Train) -> dict[str, float]:
     """What the training rows are as tokens; too many rows with nothing to learn from are an error."""
-    rows = len(encoded.prompts)
-    prompt, response = sum(map(len, encoded.prompts)), sum(map(len, encoded.responses))
-    empty = sum(len(ids) < 2 for ids in encoded.responses) / rows  # the end token alone
+    rows, responses = learnt.table.num_rows, learnt.lengths("response")
+    prompt, response = int(learnt.lengths("prompt").sum()), int(responses.sum())
+    empty = int((responses < 2).sum()) / rows  # the end token alone
     if empty > train.max_unlearnable:
         raise Problem(
             "data/split/train.parquet",
@@ -184,8 +186,8 @@ def batch_facts(encoded: Encoded, train: Train) -> dict[str, float]:
     return {
         "tokens_per_row": round((prompt + response) / rows, 3),
         "supervised_share": round(response / (prompt + response), 6),
-        "shortened_prompts": encoded.shortened,
-        "cut_responses": encoded.cut,
+        "shortened_prompts": learnt.shortened,
+        "cut_responses": learnt.cut,
         "unlearnable_share": round(empty, 6),
     }
 
@@ -219,8 +221,8 @@ def device_name(model: Model) -> str:
 def make_trainer(
     net: Any,
     tokenizer: Any,
-    encoded: Encoded,
-    watched: Encoded,
+    learnt: Columns,
+    watched: Columns,
     judge: Judge,
     folder: Path,
     choices: Choices,
@@ -234,7 +236,7 @@ def make_trainer(
     trainer = judged(lean(trainer_of(family)), judge)(
         model=net,
         args=settings_of(family, common, train, choices.prompt),
-        train_dataset=dataset(encoded, family),
+        train_dataset=dataset(learnt, family),
         eval_dataset=dataset(watched, family),
         processing_class=tokenizer,
         data_collator=collator_of(family, tokenizer, net),

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from stages.lib.models import Model, device_of
-from stages.lib.prompts import Encoded, Prompt
+from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization, compute_dtype
+from stages.lib.token_columns import Columns, pairs, sequences
 from stages.plumbing.section import Section
 
 PATIENCE = 2 * 60 * 60  # seconds that processes wait for the one that generates answers
@@ -103,21 +104,11 @@ def plan(rows: int, train: Train) -> Plan:
     return Plan(batch, per_epoch, steps, evaluate_every, log_every=-(-steps // LOGGED))
 
 
-def dataset(encoded: Encoded, family: str) -> Any:
+def dataset(columns: Columns, family: str) -> Any:
     """The rows as a `datasets.Dataset` of input_ids, labels and length; prompts never count in the labels."""
     from datasets import Dataset
 
-    pairs = list(zip(encoded.prompts, encoded.responses, strict=True))
-    if family == "seq2seq":
-        columns = {"input_ids": encoded.prompts, "labels": encoded.responses}
-        lengths = [max(len(prompt), len(response)) for prompt, response in pairs]
-    else:
-        columns = {
-            "input_ids": [prompt + response for prompt, response in pairs],
-            "labels": [[-100] * len(prompt) + response for prompt, response in pairs],
-        }
-        lengths = [len(prompt) + len(response) for prompt, response in pairs]
-    return Dataset.from_dict(columns | {"length": lengths})
+    return Dataset(pairs(columns) if family == "seq2seq" else sequences(columns))
 
 
 def arguments(train: Train, model: Model, quantization: Quantization, folder: Path) -> dict[str, Any]:

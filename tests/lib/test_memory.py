@@ -15,6 +15,7 @@ from stages.lib.memory import OutOfMemory, as_cut, cut, cuts, estimate
 from stages.lib.progress import Judge, greedy
 from stages.lib.prompts import encode
 from stages.lib.resumption import last_complete, room
+from stages.lib.token_columns import columns_of
 from stages.plumbing.problem import Problem
 from stages.train import Params
 from tests.lib.test_fitting import ROWS, recipe
@@ -114,7 +115,8 @@ def test_the_estimate_counts_what_is_held_and_scales_with_the_batch(base, tmp_pa
     encoded = encode(ROWS, chosen.prompt, words)
     net, trained = adapted(base, chosen)
     judge = Judge(words, encoded, [row["response"] for row in ROWS], greedy(chosen.prompt, 2))
-    trainer = make_trainer(net, words, encoded, encoded, judge, tmp_path, chosen, chosen.train)
+    ids = columns_of([encoded])
+    trainer = make_trainer(net, words, ids, ids, judge, tmp_path, chosen, chosen.train)
     of_8 = estimate(trainer, chosen.train)
     of_16 = estimate(trainer, chosen.train.model_copy(update={"batch_size": 16, "optimizer": "sgd"}))
     assert of_8["adapter"] == of_8["gradients"] == 4 * trained
