@@ -161,10 +161,9 @@ def encode(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any) -> Encode
     texts = [render(template_of(row, template), row, tokenizer) for row in rows]
     prompts = _prompt_ids(texts, template, tokenizer)
     long = [index for index, ids in enumerate(prompts) if len(ids) > prompt.max_prompt_tokens]
-    for index in long:
-        texts[index], prompts[index] = _shortened(
-            rows[index], template_of(rows[index], template), prompt.max_prompt_tokens, tokenizer
-        )
+    shorter = _shortened([rows[index] for index in long], template, prompt.max_prompt_tokens, tokenizer)
+    for index, (text, ids) in zip(long, shorter, strict=True):
+        texts[index], prompts[index] = text, ids
     whole = _ids([row["response"] for row in rows], tokenizer, special=False)
     room = prompt.max_response_tokens - 1
     responses = [[*ids[:room], tokenizer.eos_token_id] for ids in whole]
@@ -181,8 +180,8 @@ AT_A_TIME = 1000  # texts: what the library keeps of each (offsets, masks, piece
 
 def _ids(texts: list[str], tokenizer: Any, *, special: bool) -> list[list[int]]:
     """The ids that `tokenizer(texts)` gives, by as many threads as there are cores, and nothing but ids."""
-    # This very call first: it takes off what was left on the tokenizer (a saved truncation, padding), also for one who
-    # saves the tokenizer later.
+    # The library's call first: it takes off what was left on the tokenizer (a truncation that was saved with it,
+    # padding), also for one who saves the tokenizer later.
     tokenizer([""], add_special_tokens=special)
     if _calls_its_backend(tokenizer):
         encoded = tokenizer.backend_tokenizer.encode_batch_fast
@@ -192,7 +191,7 @@ def _ids(texts: list[str], tokenizer: Any, *, special: bool) -> list[list[int]]:
             for part in encoded(texts[begin : begin + AT_A_TIME], add_special_tokens=special)
         ]
     # transformers' call does not take an empty list.
-    return tokenizer(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"] if texts else []
+    return tokenizer(texts, add_special_tokens=special)["input_ids"] if texts else []
 
 
 def _calls_its_backend(tokenizer: Any) -> bool:
@@ -206,20 +205,32 @@ def _calls_its_backend(tokenizer: Any) -> bool:
     return all({"__call__", "_encode_plus"}.isdisjoint(vars(kind)) for kind in own)
 
 
-def _shortened(row: dict[str, Any], template: Template, limit: int, tokenizer: Any) -> tuple[str, list[int]]:
-    """The prompt of a row whose longest fields were cut from the end until it has at most `limit` tokens."""
-    fields = {name: str(row[name]) for name in fields_of(template)}
-    while True:
-        text = render(template, fields, tokenizer)
-        ids = _prompt_ids([text], template, tokenizer)[0]
-        if len(ids) <= limit:
-            return text, ids
-        longest = max(fields, key=lambda name: len(fields[name]), default="")
-        if not longest or not fields[longest]:
-            raise Problem(
-                "params.yaml, prompt.max_prompt_tokens",
-                f"{limit}, but the template alone has {len(ids)} tokens",
-                "room for the template and something of the row",
-                f"set prompt.max_prompt_tokens above {len(ids)}, or choose a shorter template",
-            )
-        fields[longest] = fields[longest][: int(len(fields[longest]) * limit / len(ids))]
+def _shortened(
+    rows: list[dict[str, Any]], template: Template, limit: int, tokenizer: Any
+) -> list[tuple[str, list[int]]]:
+    """The prompts, text and ids, of rows whose longest fields are cut from the end until none has more than `limit`."""
+    asked = [template_of(row, template) for row in rows]
+    fields = [{name: str(row[name]) for name in fields_of(own)} for row, own in zip(rows, asked, strict=True)]
+    found: dict[int, tuple[str, list[int]]] = {}
+    while len(found) < len(rows):
+        still = [index for index in range(len(rows)) if index not in found]
+        texts = [render(asked[index], fields[index], tokenizer) for index in still]
+        for index, text, ids in zip(still, texts, _prompt_ids(texts, template, tokenizer), strict=True):
+            if len(ids) <= limit:
+                found[index] = text, ids
+            else:
+                fields[index] = _cut(fields[index], limit, len(ids))
+    return [found[index] for index in range(len(rows))]
+
+
+def _cut(fields: dict[str, str], limit: int, tokens: int) -> dict[str, str]:
+    """Fields whose longest lost the share by which `tokens` are above the limit, at its end."""
+    longest = max(fields, key=lambda name: len(fields[name]), default="")
+    if not longest or not fields[longest]:
+        raise Problem(
+            "params.yaml, prompt.max_prompt_tokens",
+            f"{limit}, but the template alone has {tokens} tokens",
+            "room for the template and something of the row",
+            f"set prompt.max_prompt_tokens above {tokens}, or choose a shorter template",
+        )
+    return fields | {longest: fields[longest][: int(len(fields[longest]) * limit / tokens)]}

@@ -40,7 +40,7 @@ def token_ids(rows: list[dict[str, Any]], prompt: Prompt, tokenizer: Any, base: 
         path = folder / f"{key_of(rows, prompt, tokenizer, base)}.arrow"
         kept = read(path)
         if kept:
-            say("token ids", f"those of an earlier run, {folder.name}/{path.name[:8]}")
+            say("token ids", f"taken from {WORK}/{folder.name}, {path.name[:8]}")
             return kept
         made = in_columns(rows, prompt, tokenizer)
         keep(made, path)

@@ -72,6 +72,21 @@ def test_a_long_prompt_loses_the_end_of_its_longest_field_and_keeps_the_template
     assert len(encoded.prompts[0]) <= 40
 
 
+def test_rows_that_are_shortened_together_are_shortened_as_each_would_be_alone():
+    rows = [
+        ROW | {"title": "longo " * times, "material": "vidro " * (60 - times), "paraphrase": asked}
+        for times in range(0, 60, 7)
+        for asked in (None, "Fale de {title} em {material}.")
+    ]
+    asking = prompt(template="custom", text="{material}: {title}", max_prompt_tokens=40)
+    together = encode(rows, asking, tokenizer("causal"))
+    alone = [encode([row], asking, tokenizer("causal")) for row in rows]
+    assert together.shortened == len(rows) == 18
+    assert together.texts == [one.texts[0] for one in alone]
+    assert together.prompts == [one.prompts[0] for one in alone]
+    assert max(map(len, together.prompts)) <= 40
+
+
 def test_a_template_that_is_itself_too_long_is_an_error():
     with pytest.raises(Problem, match="template alone"):
         encode([ROW], prompt(template="product-question", max_prompt_tokens=6), tokenizer("causal"))

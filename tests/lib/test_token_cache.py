@@ -65,7 +65,7 @@ def test_the_same_rows_are_encoded_once(base, made, capsys):
     assert_right(ids(base))
     assert_right(ids(base))
     assert made == [len(ROWS)]
-    assert "those of an earlier run" in capsys.readouterr().out
+    assert "taken from work/tokens" in capsys.readouterr().out
 
 
 def test_few_rows_are_not_kept(base):
