@@ -157,6 +157,14 @@ def doctor() -> None:
 
 
 @cli.command()
+def join(number: Annotated[int, typer.Argument(min=1, help="Which machine this is, from 1; dvc runs on 0.")]) -> None:
+    """Take part in a training of several machines, which dvc repro begins on machine 0."""
+    from afina.join import join as take_part
+
+    take_part(Path.cwd(), number)
+
+
+@cli.command()
 def verify(
     *, steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each of the two trainings.")] = 5
 ) -> None:

@@ -43,13 +43,11 @@ def main(
 ) -> None:
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation), read_copies(copies))
-    processes = params.train.processes
     told = ingredients(params.model_dump(mode="json"), [train, validation, copies], {"base model": base})
-    if processes > 1 and rank() is None:
-        with workplace("train", told, Path.cwd()) as folder:
-            launch(processes, folder)
+    if params.train.processes > 1 and rank() is None:
+        launch(params.train, params.model.family, told, Path.cwd())
         return
-    make_deterministic(params.train.seed, max(1, params.model.threads // processes))
+    make_deterministic(params.train.seed, max(1, params.model.threads // params.train.processes_here))
     place = workplace if rank() is None else joined
     with logged("train") if leads() else nullcontext(), place("train", told, Path.cwd()) as folder:
         fitted = fit(base, rows, folder, params)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from stages.lib.engines import is_dealt_out
 from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
@@ -108,7 +109,10 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     learnt = token_ids(rows.learnt, choices.prompt, tokenizer, base, Path.cwd())
     capped = rows.validation[: train.evaluation.rows]
     watched = encode(capped, choices.prompt, tokenizer)  # never kept: to answer them takes far longer
-    net, expected = adapted(base, choices)
+    net = loaded(base, choices)
+    for way, layers in layers_held(net).items():
+        say(f"weights held as {way}", layers, "linear layers")
+    net, expected = adapted(net, base, choices)
     check_room(net.config, choices.prompt, virtual_tokens(net))
     batches = batch_facts(learnt, train)
     how = greedy(choices.prompt, train.evaluation.batch_size)
@@ -134,6 +138,7 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     }
 
     state = trainer.state
+    net = in_one_piece(net, base, choices)
     chosen = best.restore(net)
     say("best state", f"step {chosen['step']}, {chosen['metric']} {chosen['value']:.4f}")
     points = curves(state.log_history, length.steps, length.steps_per_epoch)
@@ -153,22 +158,39 @@ def insist_on_rows(rows: Rows) -> None:
             )
 
 
-def adapted(base: Path, choices: Choices) -> tuple[Any, int]:
-    """The base model ready to be trained by the chosen method; and how many weights its closed form says that is."""
-    net = load_model(base, choices.model, choices.quantization)
-    if choices.quantization.method != "none":
-        from peft import prepare_model_for_kbit_training
+def loaded(base: Path, choices: Choices) -> Any:
+    """The base model, ready for an adapter."""
+    # What is dealt out waits in main memory: a GPU holds its part alone.
+    place = "cpu" if choices.train.deals_weights_out else None
+    net = load_model(base, choices.model, choices.quantization, place)
+    if choices.quantization.method == "none":
+        return net
+    from peft import prepare_model_for_kbit_training
 
-        net = prepare_model_for_kbit_training(
-            net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
-    for way, layers in layers_held(net).items():
-        say(f"weights held as {way}", layers, "linear layers")
+    return prepare_model_for_kbit_training(
+        net, choices.train.gradient_checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
+    )
+
+
+def adapted(net: Any, base: Path, choices: Choices) -> tuple[Any, int]:
+    """`net` ready to be trained by the chosen method; and how many weights its closed form says that is."""
     wrapped, expected = attach(net, choices, base)
     if choices.train.gradient_checkpointing and choices.adapter.method != "full":
         # Frozen embeddings give inputs without a gradient, and a checkpointed layer would then give none either.
         wrapped.enable_input_require_grads()
     return wrapped, expected
+
+
+def in_one_piece(net: Any, base: Path, choices: Choices) -> Any:
+    """`net`; where its weights are dealt out, for the process that writes a new one, to take the best state."""
+    from transformers import set_seed
+    from transformers.integrations import unset_hf_deepspeed_config
+
+    if not (leads() and is_dealt_out(net)):
+        return net
+    unset_hf_deepspeed_config()  # else the new one would be dealt out as well
+    set_seed(choices.train.seed)  # some ways to begin an adapter change the base by chance
+    return adapted(loaded(base, choices), base, choices)[0]
 
 
 def batch_facts(learnt: Columns, train: Train) -> dict[str, float]:
@@ -204,6 +226,9 @@ def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choice
         say("packed into", sequences, "sequences")
     say("trained weights", f"{trained:,} of {total:,} ({trained / total:.1%})")
     say("effective batch", f"{length.effective_batch} ({train.batch_size} × {train.accumulation} accumulated)")
+    if train.processes > 1:
+        engine = train.accelerate.distributed_type if train.accelerate else "each with the whole model"
+        say("processes", f"{train.processes}, {engine}")
     say("planned steps", f"{length.steps:,} ({length.steps / length.steps_per_epoch:.2f} epochs)")
 
 

@@ -38,7 +38,8 @@ def estimate(trainer: Any, train: Train) -> dict[str, int]:
     what autograd keeps of a forward pass of the longest row, counted with
     https://pytorch.org/docs/stable/autograd.html#torch.autograd.graph.saved_tensors_hooks, times the rows of a batch.
     With gradient checkpointing only the inputs of layers are kept, and one layer's activations come back at a time
-    (https://arxiv.org/abs/1604.06174). Libraries, the allocator's slack and the evaluations' caches are not in it.
+    (https://arxiv.org/abs/1604.06174). Where weights are dealt out a process holds its share of all but the
+    activations. Libraries, the allocator's slack and the evaluations' caches are not in it.
     """
     net = trainer.model
     trained = [weight for weight in net.parameters() if weight.requires_grad]
@@ -51,6 +52,8 @@ def estimate(trainer: Any, train: Train) -> dict[str, int]:
         "optimizer": round(STATE_BYTES[train.optimizer] * count),
         "activations": kept_by_autograd(trainer) * train.batch_size,
     }
+    if train.deals_weights_out:
+        parts |= {name: size // train.processes for name, size in parts.items() if name != "activations"}
     return parts | {"peak": sum(parts.values())}
 
 

@@ -127,8 +127,11 @@ def settings_in(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
-    """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says."""
+def load_model(folder: Path, model: Model, quantization: Quantization, place: str | None = None) -> Any:
+    """The model saved in `folder`, in evaluation mode, its weights held as `quantization` says.
+
+    It lies on the device that computes, or on `place`, where it waits to be dealt out.
+    """
     import torch
     import transformers
     from safetensors import SafetensorError
@@ -137,6 +140,8 @@ def load_model(folder: Path, model: Model, quantization: Quantization) -> Any:
     auto = getattr(transformers, FAMILIES[model.family][0])
     held = settings_in(folder).get("quantization_config")
     options = loading_options(quantization, model.family, device_of(model), held)
+    if place:
+        options["device_map"] = {"": place}
     if held:
         # A checkpoint that is quantised already names the arithmetic of the machine that made it; ours may have none.
         options["config"] = transformers.AutoConfig.from_pretrained(folder)

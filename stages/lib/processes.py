@@ -3,9 +3,12 @@
 The stage's own process only watches. torch's launcher, the one behind `torchrun`, starts the workers: the same command
 once more each, told apart by `RANK`. Worker 0 alone writes and speaks. A worker's problem travels through a file, so
 that the process that watches tells it once.
+
+Of several machines each has a process that watches; they share the checkout. Machine 0 is the one that DVC runs on.
 """
 
 import fcntl
+import itertools
 import os
 import signal
 import sys
@@ -16,12 +19,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.lib.engines import environment, machine, machines
 from stages.lib.files import read_json, write_json
 from stages.lib.resumption import PARENT
-from stages.lib.workplaces import folder_of
+from stages.lib.training import Train
+from stages.lib.workplaces import folder_of, workplace
+from stages.plumbing.console import say
 from stages.plumbing.problem import Problem
 
-OUTCOME = "outcome.json"  # in the folder of a training's state: what ended its workers
+ATTEMPT = "AFINA_ATTEMPT"  # in the environment of a worker: how often all were started before
+MEETING = 15 * 60  # seconds that a machine waits for the others
+
+
+def _outcome(folder: Path, attempt: str) -> Path:
+    """The file in the folder of a training's state that tells what ended the workers of an attempt."""
+    return folder / f"outcome-{attempt}.json"
 
 
 def rank() -> int | None:
@@ -73,6 +85,7 @@ def joined(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
     import torch
 
     folder = folder_of(stage, told, here)
+    _meet(folder)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what is called "cuda" is this worker's own GPU
     if not leads():
@@ -86,6 +99,26 @@ def joined(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
             _leave(folder, {"kind": "problem", "told": vars(problem)})
 
 
+def _meet(folder: Path) -> None:
+    """Wait for the workers of all machines; that one sees another checkout is a problem for all of them."""
+    from datetime import timedelta
+
+    from torch.distributed import PrefixStore, TCPStore
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = PrefixStore("afina", TCPStore(address, port, is_master=False, timeout=timedelta(seconds=MEETING)))
+    store.set(str(rank()), "here" if folder.is_dir() else "elsewhere")
+    said = [store.get(str(number)) for number in range(workers())]  # each waits until it is set
+    if b"elsewhere" in said:
+        found = f"process {said.index(b'elsewhere')} of {workers()} finds no {folder}, in which machine 0 begins"
+        raise Problem(
+            "training on several machines",
+            found,
+            "one checkout that all machines see, with the same params.yaml and data",
+            "put it on a disk that they share, and start again on all of them",
+        )
+
+
 def leave_to_begin_again(folder: Path) -> None:
     """End this worker and the others with it, so that all are started once more."""
     _leave(folder, {"kind": "again"})
@@ -93,8 +126,9 @@ def leave_to_begin_again(folder: Path) -> None:
 
 def _leave(folder: Path, outcome: dict[str, Any]) -> None:
     # Of several that fail at once the first one's word stands: the others fail because it did.
-    if not (folder / OUTCOME).exists():
-        write_json(folder / OUTCOME, outcome)
+    told = _outcome(folder, os.environ[ATTEMPT])
+    if not told.exists():
+        write_json(told, outcome)
     sys.stderr.flush()
     # Without a word to the others, who may wait for this one for ever: the launcher ends them.
     os._exit(1)
@@ -103,52 +137,85 @@ def _leave(folder: Path, outcome: dict[str, Any]) -> None:
 def all_stopped(folder: Path, problem: Problem) -> None:
     """Say that the workers stopped on demand, all at one step, and end well: none must be killed while it saves."""
     if leads():
-        write_json(folder / OUTCOME, {"kind": "stopped", "told": vars(problem)})
+        write_json(_outcome(folder, os.environ[ATTEMPT]), {"kind": "stopped", "told": vars(problem)})
     together()
     os._exit(0)
 
 
-def launch(count: int, folder: Path) -> None:
-    """Train in `count` workers until they are done; raises the problem that ended them, if one did."""
+def launch(train: Train, family: str, told: dict[str, str], here: Path) -> None:
+    """Train in `train.processes` workers until they are done; raises the problem that ended them, if one did.
+
+    On each of several machines it starts that machine's share; machine 0 holds the folder of the run's state.
+    """
+    os.environ.update(environment(train.accelerate, family, train.processes))
+    if number := machine(train.accelerate):
+        say(f"machine {number}", f"{train.processes_here} of {train.processes} processes; waits for machine 0")
+        _watch(train, folder_of("train", told, here))
+        say(f"machine {number}", "done")
+        return
+    with workplace("train", told, here) as folder:
+        with folder.with_suffix(".workers").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # workers of a launcher that was killed save and end first
+        for path in folder.glob(_outcome(folder, "*").name):
+            path.unlink()
+        _watch(train, folder)
+
+
+def _watch(train: Train, folder: Path) -> None:
+    """Start the workers of this machine, again where they ask for it, and tell how they ended."""
     import logging
 
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told by us
-    with folder.with_suffix(".workers").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # workers of a launcher that was killed save and end first
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.2,
-        signals_to_handle="SIGQUIT",  # the others are ours to pass on
-    )
     _pass_signals_on()
-    while True:
-        (folder / OUTCOME).unlink(missing_ok=True)
+    for attempt in itertools.count():
+        os.environ[ATTEMPT] = str(attempt)
         failed = None
         try:
-            elastic_launch(config, sys.executable)("-m", "stages.train", *sys.argv[1:])
+            elastic_launch(_plan(train, attempt), sys.executable)("-m", "stages.train", *sys.argv[1:])
         except ChildFailedError as error:
             failed = error.get_first_failure()[1]
-        outcome = read_json(folder / OUTCOME) if (folder / OUTCOME).is_file() else {"kind": "none"}
+        path = _outcome(folder, str(attempt))
+        outcome = read_json(path) if path.is_file() else {"kind": "none"}
         if "told" in outcome:
             raise Problem(**outcome["told"])
         if outcome["kind"] == "again":
             continue
         if failed:
             raise Problem(
-                f"training, process {failed.local_rank} of {count}",
+                f"training, process {failed.local_rank} of {train.processes}",
                 f"it ended with status {failed.exitcode}",
                 "a process that trains to its end",
                 "look at what it printed above; then dvc repro goes on from the last saved state",
             )
         return
+
+
+def _plan(train: Train, attempt: int) -> Any:
+    """Where the workers of this machine meet those of the others, and how many they are."""
+    from torch.distributed.launcher.api import LaunchConfig
+
+    told, count = train.accelerate, machines(train.accelerate)
+    meeting: dict[str, Any] = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0"}
+    if told and count > 1:
+        # Another port for each attempt: on the old one its predecessor may still be closing.
+        meeting = {
+            "rdzv_backend": "static",
+            "rdzv_endpoint": f"{told.main_process_ip}:{told.main_process_port + attempt}",
+            "rdzv_configs": {"rank": machine(told), "timeout": MEETING},
+        }
+    return LaunchConfig(
+        min_nodes=count,
+        max_nodes=count,
+        nproc_per_node=train.processes_here,
+        run_id=str(attempt),
+        max_restarts=0,
+        monitor_interval=0.2,
+        signals_to_handle="SIGQUIT",  # the others are ours to pass on
+        **meeting,
+    )
 
 
 def _pass_signals_on() -> None:

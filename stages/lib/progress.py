@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.agreement import sequence_f
+from stages.lib.engines import is_dealt_out
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
 from stages.lib.order import sampler
@@ -93,7 +94,7 @@ def judged(trainer: type, judge: Judge) -> type:
 
         def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            found = from_the_first(judge(self.model) if leads() else None)
+            found = from_the_first(judge(self.model) if leads() or is_dealt_out(self.model) else None)
             output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in found.items()})
             return output
 
@@ -127,25 +128,27 @@ class Best:
         together()  # all have read it before one writes it
         if best and self.sign * value <= self.sign * best["value"]:
             return False
+        state = trained_state(net) if leads() or is_dealt_out(net) else {}
         if not leads():
             return True
         name = f"best-{step}.safetensors"
         with room(self.folder), whole(self.folder / name) as begun:
-            save_file(trained_state(net), begun)
+            save_file(state, begun)
         write_json(self.folder / "best.json", {"step": step, "value": value, "metric": self.metric, "file": name})
         if best and best["file"] != name:
             (self.folder / best["file"]).unlink(missing_ok=True)
         return True
 
     def restore(self, net: Any) -> dict[str, Any]:
-        """Put the best state back into `net`; returns its step, metric and value."""
+        """Put the best state back into `net`, unless its weights are dealt out; returns its step, metric and value."""
         from safetensors.torch import load_file
 
         together()
         best = self.read()
         if best is None:
             raise RuntimeError("no evaluation was made, so there is no best state")
-        restore_state(net, load_file(self.folder / best["file"]))
+        if not is_dealt_out(net):
+            restore_state(net, load_file(self.folder / best["file"]))
         together()  # all have read it before one clears it away
         return {key: best[key] for key in ("step", "metric", "value")}
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from stages.lib.engines import Accelerate, machines
 from stages.lib.models import Model, device_of
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization, compute_dtype
@@ -41,6 +42,7 @@ class Train(Section):
     batch_size: int = Field(ge=1)
     accumulation: int = Field(ge=1)
     processes: int = Field(ge=1)
+    accelerate: Accelerate | None
     learning_rate: float = Field(gt=0)
     schedule: Literal["linear", "cosine", "polynomial", "constant", "constant_with_warmup"]
     warmup: float = Field(ge=0)
@@ -74,6 +76,31 @@ class Train(Section):
                 f"({self.processes}), which share them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _machines_share_the_processes(self) -> "Train":
+        if self.accelerate is None:
+            return self
+        if self.processes == 1:
+            raise ValueError("processes above 1 with accelerate, or accelerate: null")
+        if self.processes % machines(self.accelerate):
+            raise ValueError(
+                f"processes ({self.processes}) must be a multiple of accelerate.num_machines "
+                f"({self.accelerate.num_machines}), which share them"
+            )
+        if self.deals_weights_out and self.keep_checkpoints:
+            raise ValueError("keep_checkpoints: 0 where accelerate deals the weights out")
+        return self
+
+    @property
+    def processes_here(self) -> int:
+        """How many of the processes share this machine."""
+        return self.processes // machines(self.accelerate)
+
+    @property
+    def deals_weights_out(self) -> bool:
+        """Whether no process holds the whole model."""
+        return bool(self.accelerate and self.accelerate.deals_weights_out)
 
     def of_one_process(self) -> "Train":
         """The section as each of the processes works: its share of the rows in memory, or else of the accumulation."""

@@ -1,5 +1,6 @@
 """What a person sees while a stage runs: one fact per line, and a bar with an ETA for long work."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def bar(what: str, total: int | None, unit: str = "rows", *, hidden: bool = Fals
         dynamic_ncols=live,
         ncols=None if live else 100,
         leave=True,
-        disable=hidden,
+        disable=hidden or bool(os.environ.get("TQDM_DISABLE")),  # which tqdm heeds only if set before it is imported
     )
 
 

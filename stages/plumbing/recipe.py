@@ -65,6 +65,8 @@ class Recipe(BaseModel):
         seq2seq, held = self.model.family == "seq2seq", self.quantization.method
         method = self.adapter.method
         lora = method == "lora"
+        accelerate = self.train.accelerate
+        fsdp = bool(accelerate and accelerate.distributed_type == "FSDP")
         refused = {
             "train.packing: true works with model.family: causal alone": seq2seq and self.train.packing,
             "train.neftune_noise works with model.family: causal alone": seq2seq and self.train.neftune_noise,
@@ -78,6 +80,11 @@ class Recipe(BaseModel):
             "train.packing: true does not work with adapter.method: prompt_tuning, whose tokens stand before a row": (
                 method == "prompt_tuning" and self.train.packing
             ),
+            "train.accelerate with FSDP or zero_stage: 3 wants quantization.method: none": (
+                self.train.deals_weights_out and held != "none"
+            ),
+            "train.accelerate with FSDP does not work with adapter.method: full of a seq2seq model, whose embeddings "
+            "have several names": fsdp and seq2seq and method == "full",
         }
         for reason, broken in refused.items():
             if broken:

@@ -10,7 +10,7 @@ import torch
 from stages.lib import fitting
 from stages.lib.adapter_folder import save
 from stages.lib.files import sha256
-from stages.lib.fitting import Rows, adapted, fit, make_trainer
+from stages.lib.fitting import Rows, adapted, fit, loaded, make_trainer
 from stages.lib.memory import OutOfMemory, as_cut, cut, cuts, estimate
 from stages.lib.progress import Judge, greedy
 from stages.lib.prompts import encode
@@ -113,7 +113,7 @@ def test_the_estimate_counts_what_is_held_and_scales_with_the_batch(base, tmp_pa
     chosen = choices(family)
     words = tokenizer(family)
     encoded = encode(ROWS, chosen.prompt, words)
-    net, trained = adapted(base, chosen)
+    net, trained = adapted(loaded(base, chosen), base, chosen)
     judge = Judge(words, encoded, [row["response"] for row in ROWS], greedy(chosen.prompt, 2))
     ids = columns_of([encoded])
     trainer = make_trainer(net, words, ids, ids, judge, tmp_path, chosen, chosen.train)
