@@ -1,6 +1,5 @@
 """Fitting the adapter: from rows and a base model to the best adapter, its curves and the facts of the run."""
 
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,13 +233,13 @@ def announce(net: Any, rows: Rows, sequences: int, length: Plan, choices: Choice
 
 def device_name(model: Model) -> str:
     """The device in words, with its memory."""
+    import psutil
     import torch
 
     if device_of(model) == "cuda":
         properties = torch.cuda.get_device_properties(0)
         return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"CPU, {model.threads} threads, {memory:.0f} GiB"
+    return f"CPU, {model.threads} threads, {psutil.virtual_memory().total / 2**30:.0f} GiB"
 
 
 def make_trainer(

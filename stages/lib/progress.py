@@ -9,6 +9,7 @@ from stages.lib.agreement import sequence_f
 from stages.lib.engines import is_dealt_out
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
+from stages.lib.likelihood import reference_nll
 from stages.lib.order import sampler
 from stages.lib.processes import from_the_first, leads, together, workers
 from stages.lib.prompts import Encoded, Prompt
@@ -37,29 +38,40 @@ def greedy(prompt: Prompt, batch_rows: int) -> Generation:
 
 
 class Judge:
-    """Measures an adapter on fixed rows by what it writes by itself, never fed with the reference."""
+    """Measures an adapter on fixed rows: how likely it finds the references, and what it writes by itself."""
 
     def __init__(self, tokenizer: Any, encoded: Encoded, references: list[str], how: Generation) -> None:
-        self.tokenizer, self.prompts, self.references, self.how = tokenizer, encoded.prompts, references, how
+        self.tokenizer, self.encoded, self.references, self.how = tokenizer, encoded, references, how
 
     def __call__(self, net: Any) -> dict[str, float]:
-        """ROUGE-L (0 to 1) and BLEU (0 to 100) of `net` as it is."""
+        """Loss (mean over all tokens of the references, natural logarithm), ROUGE-L (0 to 1) and BLEU (0 to 100).
+
+        The loss is that of eval's perplexity: the library's own is a mean of batches' means, and another one when the
+        same rows are batched otherwise.
+        """
         import torch
         from sacrebleu import corpus_bleu
 
         training = net.training
         net.eval()
+        prompts, responses = self.encoded.prompts, self.encoded.responses
         with torch.random.fork_rng():  # looking at a model must not change how its training goes on
-            written = [answer.text for answer in answers(net, self.tokenizer, self.prompts, self.how, None)]
+            surprise = reference_nll(net, self.tokenizer, prompts, responses, self.how.batch_tokens)
+            written = [answer.text for answer in answers(net, self.tokenizer, prompts, self.how, None)]
         net.train(training)
         scores = [
             sequence_f(words(text), words(reference)) for text, reference in zip(written, self.references, strict=True)
         ]
-        return {"rougeL": sum(scores) / len(scores), "bleu": corpus_bleu(written, [self.references]).score}
+        return {
+            "loss": sum(surprise) / sum(map(len, responses)),
+            "rougeL": sum(scores) / len(scores),
+            "bleu": corpus_bleu(written, [self.references]).score,
+        }
 
 
 def judged(trainer: type, judge: Judge) -> type:
-    """`trainer` with the judge's metrics beside the validation loss of each evaluation."""
+    """`trainer` with the judge's metrics in each evaluation."""
+    from transformers.trainer_utils import EvalLoopOutput
 
     class Judged(trainer):
         evaluation_seconds = 0.0
@@ -92,11 +104,10 @@ def judged(trainer: type, judge: Judge) -> type:
             with room(Path(self.args.output_dir)):
                 super()._save_checkpoint(*args, **kwargs)
 
-        def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        def evaluation_loop(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> Any:
             found = from_the_first(judge(self.model) if leads() or is_dealt_out(self.model) else None)
-            output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in found.items()})
-            return output
+            metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
+            return EvalLoopOutput(None, None, metrics, len(judge.references))
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             if self.args.train_sampling_strategy != "group_by_length":

@@ -101,3 +101,12 @@ def test_training_stops_when_it_gets_no_better_and_the_best_state_comes_back(bas
     assert wild.summary["best"]["step"] == best
     assert wild.summary["steps"] == {"planned": 40, "done": best + 4}
     assert wild.summary["validation_loss"] == losses[best]
+
+
+@pytest.mark.parametrize("family", ["seq2seq", "causal"])
+def test_the_validation_loss_is_the_mean_of_all_tokens_however_rows_are_batched(bases, tmp_path, family):
+    losses = []
+    for size in (1, 3):
+        watching = {"every": 2, "rows": 4, "batch_size": size}
+        losses.append(fitted(bases, tmp_path / str(size), family, evaluation=watching).summary["validation_loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=2e-6)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from stages.lib.files import sha256
+from stages.lib.files import read_json, sha256
 from tests.lib.test_fitting import ROOT, ROWS, recipe
 from tests.lib.tiny import model, tokenizer
 
@@ -77,6 +77,8 @@ def insist_on_the_same(one: Path, other: Path, wanted: str = "lora_B") -> None:
 def test_two_processes_learn_from_a_batch_what_one_does(tmp_path, family):
     alone = trained(project(tmp_path / "one", family))
     insist_on_the_same(alone, trained(project(tmp_path / "two", family, processes=2)))
+    one, two = (read_json(tmp_path / name / "summary.json") for name in ("one", "two"))
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], abs=2e-6)
     assert not [path for path in (tmp_path / "two/work/train").iterdir() if path.is_dir()]
 
 
