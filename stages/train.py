@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from stages.lib.adapter_folder import save
+from stages.lib.curves import CURVES
 from stages.lib.determinism import make_deterministic
 from stages.lib.files import whole, write_json
 from stages.lib.fitting import Rows, fit
@@ -15,7 +16,6 @@ from stages.lib.lora import Lora
 from stages.lib.methods import Adapter
 from stages.lib.models import Model
 from stages.lib.processes import joined, launch, leads, rank
-from stages.lib.progress import CURVES
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
 from stages.lib.resumption import keep_checkpoints, room
@@ -24,7 +24,7 @@ from stages.lib.run_report import run_report
 from stages.lib.training import Train
 from stages.lib.tsv import write_rows
 from stages.lib.workplaces import clear, ingredients, workplace
-from stages.plumbing.console import logged
+from stages.plumbing.console import LOGS, logged
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
 
@@ -50,7 +50,7 @@ def main(
     make_deterministic(params.train.seed, max(1, params.model.threads // params.train.processes_here))
     place = workplace if rank() is None else joined
     with logged("train") if leads() else nullcontext(), place("train", told, Path.cwd()) as folder:
-        fitted = fit(base, rows, folder, params)
+        fitted = fit(base, rows, folder, params, LOGS / "curves")
         if not leads():
             return
         with room(adapter), whole(adapter) as begun:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from stages.lib.curves import curves
 from stages.lib.engines import is_dealt_out
 from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
@@ -16,7 +17,7 @@ from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimat
 from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
 from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
-from stages.lib.progress import Best, Judge, curves, greedy, judged, watcher
+from stages.lib.progress import Best, Judge, greedy, judged, watcher
 from stages.lib.prompts import Prompt, check_room, encode
 from stages.lib.quantization import Quantization, layers_held
 from stages.lib.resumption import clear_unfinished, keeper, last_complete
@@ -78,8 +79,10 @@ class Fitted:
     runtime: dict[str, Any]
 
 
-def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
+def fit(base: Path, rows: Rows, folder: Path, choices: Choices, live: Path | None = None) -> Fitted:
     """Fit an adapter onto the model in `base`; the state of the work lies in `folder` and is resumed from there.
+
+    `live` is a folder for the curves so far, written at each evaluation.
 
     When the memory does not hold a batch it is halved and accumulated twice as often, and the training goes on from its
     last saved state.
@@ -88,7 +91,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
     while True:
         train = as_cut(folder, choices.train)
         try:
-            return attempt(base, rows, folder, choices, train)
+            return attempt(base, rows, folder, choices, train, live)
         except OutOfMemory as met:
             made = cut(folder, train, met)
             if workers() > 1:
@@ -98,7 +101,7 @@ def fit(base: Path, rows: Rows, folder: Path, choices: Choices) -> Fitted:
         release()
 
 
-def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train) -> Fitted:
+def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train, live: Path | None) -> Fitted:
     """One attempt at fitting, with batches as `train` has them; raises `OutOfMemory` when they are too large."""
     from transformers import set_seed
 
@@ -128,7 +131,7 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     best = Best(folder, train.early_stopping.metric)
     stop = keeper(length.log_every, lambda asked: any_of(asked, trainer.args.device), together)
     tokens_per_step = batches["tokens_per_row"] * learnt.table.num_rows / sequences * length.effective_batch
-    trainer.add_callback(watcher(best, length.steps, tokens_per_step))
+    trainer.add_callback(watcher(best, length, tokens_per_step, live))
     trainer.add_callback(stop)
     runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
     runtime |= {

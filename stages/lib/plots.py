@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.lib.comparison import Evaluation, rounded
+from stages.lib.curves import write_curves
 from stages.lib.files import whole
 from stages.lib.tsv import write_rows
 
@@ -18,15 +19,10 @@ SHOWN = {"rouge1": 1, "rouge2": 1, "rougeL": 1, "bleu": 100, "chrf": 100, "exact
 SHARES = np.linspace(0, 1, 101)
 
 
-# The curves of the training, one table each, since the losses are not measured at the same steps.
-CURVES = ("train_loss", "validation_loss", "rougeL")
-
-
 def write_plots(folder: Path, evaluation: Evaluation, curves: Sequence[Mapping[str, float | None]]) -> None:
     """Write the tables into `folder`.
 
-    `metrics.tsv`: bar, value (0 to 1). `rows.tsv`: share of the rows, baseline, tuned. One table for each of CURVES:
-    step and value, where it was measured (in reports/train/curves.tsv the other cells are empty).
+    `metrics.tsv`: bar, value (0 to 1). `rows.tsv`: share of the rows, baseline, tuned. And the curves of the training.
     """
     values = evaluation.values("all")
     bars = [
@@ -44,6 +40,4 @@ def write_plots(folder: Path, evaluation: Evaluation, curves: Sequence[Mapping[s
         begun.mkdir()
         write_rows(begun / "metrics.tsv", ["bar", "value"], bars)
         write_rows(begun / "rows.tsv", ["share", "baseline", "tuned"], rows)
-        for name in CURVES:
-            points = [{"step": int(row["step"]), name: row[name]} for row in curves if row[name] is not None]
-            write_rows(begun / f"{name}.tsv", ["step", name], points)
+        write_curves(begun, curves)

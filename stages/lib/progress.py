@@ -1,4 +1,4 @@
-"""What is watched while an adapter is fitted: generated metrics, the best state so far, and the curves."""
+"""What is watched while an adapter is fitted: metrics of answers, the best state so far, and how far it is."""
 
 import math
 import time
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.agreement import sequence_f
+from stages.lib.curves import curves, write_curves
 from stages.lib.engines import is_dealt_out
 from stages.lib.files import read_json, whole, write_json
 from stages.lib.generation import Generation, answers
@@ -15,12 +16,10 @@ from stages.lib.processes import from_the_first, leads, together, workers
 from stages.lib.prompts import Encoded, Prompt
 from stages.lib.resumption import room
 from stages.lib.trained_state import restore_state, trained_state
+from stages.lib.training import Plan
 from stages.lib.words import words
 from stages.plumbing.console import bar, say
 from stages.plumbing.problem import Problem
-
-CURVES = ["step", "epoch", "learning_rate", "train_loss", "validation_loss", "rougeL", "bleu"]
-WINDOWS = 50  # points of the curve of the training loss
 
 
 def greedy(prompt: Prompt, batch_rows: int) -> Generation:
@@ -164,8 +163,12 @@ class Best:
         return {key: best[key] for key in ("step", "metric", "value")}
 
 
-def watcher(best: Best, steps: int, tokens_per_step: float) -> Any:
-    """The callback that shows progress, keeps the best state and stops a training that has become NaN."""
+def watcher(best: Best, length: Plan, tokens_per_step: float, live: Path | None) -> Any:
+    """The callback that shows progress, keeps the best state and stops a training that has become NaN.
+
+    `live` is a folder for the curves so far.
+    """
+    steps = length.steps
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):
@@ -197,6 +200,8 @@ def watcher(best: Best, steps: int, tokens_per_step: float) -> Any:
                 f"ROUGE-L {metrics['eval_rougeL']:.3f}, BLEU {metrics['eval_bleu']:.1f}, "
                 f"{speed:,.0f} tokens/s{' (best so far)' if new else ''}",
             )
+            if leads() and live:
+                write_curves(live, curves(state.log_history, steps, length.steps_per_epoch))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.bar.close()
@@ -213,32 +218,3 @@ def insist_on_numbers(step: int, loss: float) -> None:
             "a finite loss",
             "lower train.learning_rate or train.max_grad_norm; look for odd rows in data/clean.parquet",
         )
-
-
-def curves(log: list[dict[str, Any]], steps: int, steps_per_epoch: int) -> list[dict[str, float | None]]:
-    """The trainer's log as rows of `CURVES`: a mean training loss per window, and what each evaluation found."""
-    window = max(1, steps // WINDOWS)
-    last = max((entry["step"] for entry in log if "loss" in entry), default=0)
-    rows: dict[int, dict[str, float | None]] = {}
-    pending: list[float] = []
-    closed = 0
-    for entry in sorted(log, key=lambda entry: (entry["step"], "eval_loss" in entry)):
-        step = entry["step"]
-        if "loss" in entry:
-            pending.append(float(entry["loss"]))
-            if step // window > closed or step == last:
-                closed = step // window
-                row = rows.setdefault(step, _row(step, steps_per_epoch))
-                row["train_loss"] = round(sum(pending) / len(pending), 6)
-                row["learning_rate"] = float(f"{entry['learning_rate']:.6g}")
-                pending = []
-        if "eval_loss" in entry:
-            row = rows.setdefault(step, _row(step, steps_per_epoch))
-            row["validation_loss"] = round(entry["eval_loss"], 6)
-            row["rougeL"] = round(entry["eval_rougeL"], 6)
-            row["bleu"] = round(entry["eval_bleu"], 4)
-    return [rows[step] for step in sorted(rows)]
-
-
-def _row(step: int, steps_per_epoch: int) -> dict[str, float | None]:
-    return dict.fromkeys(CURVES) | {"step": step, "epoch": round(step / steps_per_epoch, 4)}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stages.lib.curves import CURVES, curves
 from stages.lib.lora import Lora, attach
-from stages.lib.progress import CURVES, Best, curves
+from stages.lib.progress import Best
 from stages.lib.tsv import write_rows
 from tests.lib.tiny import model
 

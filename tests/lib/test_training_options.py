@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stages.lib.fitting import Fitted, Rows, fit
+from stages.lib.tsv import read_rows
 from stages.train import Params
 from tests.lib.test_fitting import ROWS, recipe
 from tests.lib.tiny import model, tokenizer
@@ -89,6 +90,15 @@ def test_evaluations_come_by_steps_or_by_shares_of_all_steps(bases, tmp_path):
         watching = EVERY_2 | {"every": every}
         found = fitted(bases, tmp_path / str(every), max_steps=8, evaluation=watching)
         assert [point["step"] for point in found.curves if point["validation_loss"] is not None] == [2, 4, 6, 8]
+
+
+def test_curves_can_be_watched_while_the_training_runs(bases, tmp_path):
+    chosen = Params.model_validate(recipe("seq2seq", train=PLAIN | {"max_steps": 8, "evaluation": EVERY_2}))
+    (tmp_path / "work").mkdir()
+    found = fit(bases["seq2seq"], Rows(ROWS, ROWS[:2]), tmp_path / "work", chosen, tmp_path / "live")
+    for name in ("train_loss", "validation_loss", "rougeL"):
+        live = [(row["step"], row[name]) for row in read_rows(tmp_path / f"live/{name}.tsv")]
+        assert live == [(row["step"], row[name]) for row in found.curves if row[name] is not None]
 
 
 def test_training_stops_when_it_gets_no_better_and_the_best_state_comes_back(bases, tmp_path):
