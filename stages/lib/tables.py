@@ -33,6 +33,7 @@ def growing(path: Path, schema: dict[str, pl.DataType]) -> Iterator[Callable[[pl
         use_dictionary=False,
         column_encoding=encodings,
         write_statistics=ordered,
+        store_schema=False,  # else who reads it needs an Arrow that knows texts so held
     ) as writer:
 
         def add(rows: pl.DataFrame) -> None:
