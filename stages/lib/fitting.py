@@ -106,21 +106,17 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
     from transformers import set_seed
 
     set_seed(train.seed)
-    family = choices.model.family
-    tokenizer = load_tokenizer(base, family)
+    tokenizer = load_tokenizer(base, choices.model.family)
     learnt = token_ids(rows.learnt, choices.prompt, tokenizer, base, Path.cwd())
-    capped = rows.validation[: train.evaluation.rows]
-    watched = encode(capped, choices.prompt, tokenizer)  # never kept: to answer them takes far longer
     net = loaded(base, choices)
     for way, layers in layers_held(net).items():
         say(f"weights held as {way}", layers, "linear layers")
     net, expected = adapted(net, base, choices)
     check_room(net.config, choices.prompt, virtual_tokens(net))
-    batches = batch_facts(learnt, train)
-    how = greedy(choices.prompt, train.evaluation.batch_size)
-    judge = Judge(tokenizer, watched, [row["response"] for row in capped], how)
+    tokens = batch_facts(learnt, train)
+    judge = judge_of(rows, tokenizer, choices.prompt, train)
     mine = train.of_one_process()
-    trainer = make_trainer(net, tokenizer, learnt, columns_of([watched]), judge, folder, choices, mine)
+    trainer = make_trainer(net, tokenizer, learnt, judge, folder, choices, mine)
     sequences = len(trainer.train_dataset)  # rows, or what they were packed into
     length = plan(sequences, train)
     lengthen(trainer.args, length, train)
@@ -130,25 +126,39 @@ def attempt(base: Path, rows: Rows, folder: Path, choices: Choices, train: Train
 
     best = Best(folder, train.early_stopping.metric)
     stop = keeper(length.log_every, lambda asked: any_of(asked, trainer.args.device), together)
-    tokens_per_step = batches["tokens_per_row"] * learnt.table.num_rows / sequences * length.effective_batch
+    tokens_per_step = tokens["tokens_per_row"] * learnt.table.num_rows / sequences * length.effective_batch
     trainer.add_callback(watcher(best, length, tokens_per_step, live))
     trainer.add_callback(stop)
-    runtime = go(trainer, folder, stop) | {"tokens_per_step": tokens_per_step}
-    runtime |= {
+    runtime = go(trainer, folder, stop) | {
+        "tokens_per_step": tokens_per_step,
         "memory": {"estimated": wanted, "before": before, "peak": peak()},
         "batch": {"rows": train.batch_size, "accumulation": train.accumulation, "cuts": cuts(folder)},
     }
-
-    state = trainer.state
     net = in_one_piece(net, base, choices)
+    points, facts = concluded(net, best, trainer.state, length, choices)
+    facts["model"]["parameters_expected"] = expected
+    return Fitted(net, tokenizer, points, facts | {"tokens": tokens}, runtime)
+
+
+def judge_of(rows: Rows, tokenizer: Any, prompt: Prompt, train: Train) -> Judge:
+    """What measures the adapter during training, on the first `train.evaluation.rows` rows of validation."""
+    capped = rows.validation[: train.evaluation.rows]
+    # Their token ids are never kept: to answer them takes far longer.
+    watched = encode(capped, prompt, tokenizer)
+    how = greedy(prompt, train.evaluation.batch_size)
+    return Judge(tokenizer, watched, [row["response"] for row in capped], how)
+
+
+def concluded(
+    net: Any, best: Best, state: Any, length: Plan, choices: Choices
+) -> tuple[list[dict[str, float | None]], dict[str, Any]]:
+    """Put the best state into `net` and tell how the training went: its curves and its facts."""
     chosen = best.restore(net)
     say("best state", f"step {chosen['step']}, {chosen['metric']} {chosen['value']:.4f}")
     points = curves(state.log_history, length.steps, length.steps_per_epoch)
-    facts = summarise(net, points, chosen, length, state.global_step, choices)
-    facts["model"]["parameters_expected"] = expected
     for word in health([Point(point["step"], point["train_loss"], point["validation_loss"]) for point in points]):
         say("health", WORDS[word])
-    return Fitted(net, tokenizer, points, facts | {"tokens": batches}, runtime)
+    return points, summarise(net, points, chosen, length, state.global_step, choices)
 
 
 def insist_on_rows(rows: Rows) -> None:
@@ -249,7 +259,6 @@ def make_trainer(
     net: Any,
     tokenizer: Any,
     learnt: Columns,
-    watched: Columns,
     judge: Judge,
     folder: Path,
     choices: Choices,
@@ -264,7 +273,7 @@ def make_trainer(
         model=net,
         args=settings_of(family, common, train, choices.prompt),
         train_dataset=dataset(learnt, family),
-        eval_dataset=dataset(watched, family),
+        eval_dataset=dataset(columns_of([judge.encoded]), family),
         processing_class=tokenizer,
         data_collator=collator_of(family, tokenizer, net),
     )

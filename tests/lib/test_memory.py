@@ -10,9 +10,8 @@ import torch
 from stages.lib import fitting
 from stages.lib.adapter_folder import save
 from stages.lib.files import sha256
-from stages.lib.fitting import Rows, adapted, fit, loaded, make_trainer
+from stages.lib.fitting import Rows, adapted, fit, judge_of, loaded, make_trainer
 from stages.lib.memory import OutOfMemory, as_cut, cut, cuts, estimate
-from stages.lib.progress import Judge, greedy
 from stages.lib.prompts import encode
 from stages.lib.resumption import last_complete, room
 from stages.lib.token_columns import columns_of
@@ -112,11 +111,10 @@ def test_the_estimate_counts_what_is_held_and_scales_with_the_batch(base, tmp_pa
     family = request.node.callspec.params["base"]
     chosen = choices(family)
     words = tokenizer(family)
-    encoded = encode(ROWS, chosen.prompt, words)
     net, trained = adapted(loaded(base, chosen), base, chosen)
-    judge = Judge(words, encoded, [row["response"] for row in ROWS], greedy(chosen.prompt, 2))
-    ids = columns_of([encoded])
-    trainer = make_trainer(net, words, ids, ids, judge, tmp_path, chosen, chosen.train)
+    judge = judge_of(Rows(ROWS, ROWS), words, chosen.prompt, chosen.train)
+    learnt = columns_of([encode(ROWS, chosen.prompt, words)])
+    trainer = make_trainer(net, words, learnt, judge, tmp_path, chosen, chosen.train)
     of_8 = estimate(trainer, chosen.train)
     of_16 = estimate(trainer, chosen.train.model_copy(update={"batch_size": 16, "optimizer": "sgd"}))
     assert of_8["adapter"] == of_8["gradients"] == 4 * trained
@@ -125,7 +123,7 @@ def test_the_estimate_counts_what_is_held_and_scales_with_the_batch(base, tmp_pa
     assert of_8["weights"] >= 4 * weights
     assert of_16["activations"] == 2 * of_8["activations"]
     # At the very least the logits of a row are kept, and the input of every layer.
-    assert of_8["activations"] > 8 * 4 * 400 * max(map(len, encoded.responses))
+    assert of_8["activations"] > 8 * 4 * 400 * max(learnt.lengths("response"))
     assert of_8["peak"] == sum(value for name, value in of_8.items() if name != "peak")
 
 
