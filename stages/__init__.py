@@ -10,5 +10,5 @@ os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:
 
 # Libraries make a million objects that live as long as the process; to look through them for garbage again and again
 # takes longer than to make them, and at the end it is for nothing.
-gc.set_threshold(100_000, 20, 20)
+gc.set_threshold(300_000, 20, 20)
 atexit.register(gc.freeze)

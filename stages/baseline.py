@@ -29,7 +29,7 @@ def main(base: Path, rows: Path, predictions: Path) -> None:
     params = Params.read()
     make_deterministic(params.generation.seed, params.model.threads)
     sections = params.model_dump(mode="json") | {"device": device_of(params.model)}
-    told = ingredients(sections, [rows], {"base model": base})
+    told = ingredients(Path(__file__), sections, [rows], {"base model": base})
     with workplace("baseline", told, Path.cwd()) as folder:
         tokenizer = load_tokenizer(base, params.model.family)
         net = load_model(base, params.model, params.quantization)

@@ -40,7 +40,7 @@ def main(base: Path, adapter: Path, rows: Path, predictions: Path, proof: Path) 
     tokenizer = load_tokenizer(base, params.model.family)
     net, facts = proved(base, adapter, table, tokenizer, params)
     sections = params.model_dump(mode="json") | {"device": device_of(params.model)}
-    told = ingredients(sections, [rows], {"base model": base, "adapter": adapter})
+    told = ingredients(Path(__file__), sections, [rows], {"base model": base, "adapter": adapter})
     with workplace("predict", told, Path.cwd()) as folder:
         write_table(predictions, predict(net, tokenizer, table, params.prompt, params.generation, folder))
         write_json(proof, facts | {"passed": True, "adapter_sha256": sha256(parts(adapter)[0])})

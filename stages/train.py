@@ -14,7 +14,7 @@ from stages.lib.files import whole, write_json
 from stages.lib.fitting import Rows, fit
 from stages.lib.lora import Lora
 from stages.lib.methods import Adapter
-from stages.lib.models import Model
+from stages.lib.models import Model, device_of
 from stages.lib.processes import joined, launch, leads, rank
 from stages.lib.prompts import Prompt
 from stages.lib.quantization import Quantization
@@ -43,13 +43,16 @@ def main(
 ) -> None:
     params = Params.read()
     rows = Rows(read_rows(train), read_rows(validation), read_copies(copies))
-    told = ingredients(params.model_dump(mode="json"), [train, validation, copies], {"base model": base})
+    told = ingredients(
+        Path(__file__), params.model_dump(mode="json"), [train, validation, copies], {"base model": base}
+    )
     if params.train.processes > 1 and rank() is None:
-        launch(params.train, params.model.family, told, Path.cwd())
+        launch(params.train, params.model, told, Path.cwd())
         return
     make_deterministic(params.train.seed, max(1, params.model.threads // params.train.processes_here))
-    place = workplace if rank() is None else joined
-    with logged("train") if leads() else nullcontext(), place("train", told, Path.cwd()) as folder:
+    alone, on_gpus = rank() is None, device_of(params.model) == "cuda"
+    place = workplace("train", told, Path.cwd()) if alone else joined(told, Path.cwd(), on_gpus=on_gpus)
+    with logged("train") if leads() else nullcontext(), place as folder:
         fitted = fit(base, rows, folder, params, LOGS / "curves")
         if not leads():
             return

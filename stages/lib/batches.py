@@ -44,12 +44,15 @@ def in_batches(
     budget: int,
     notes: Notes,
     done: Callable[[int], object] | None = None,
+    *,
+    halve: bool = True,
 ) -> list[Any]:
     """What `work` finds for each row, in their order; it is given the indices of a batch and gives a result for each.
 
     Rows that `notes` has are not worked on again, and what is found is noted batch by batch; `done` hears how many rows
     that were. Batches are cut from all rows, noted or not, so that a run that goes on forms those that it would have
-    formed undisturbed. One that the memory is too small for is halved, and later ones are as small from the beginning.
+    formed undisturbed. One that the memory is too small for is halved, and later ones are as small from the beginning;
+    without `halve` the error is raised, for who works in step with other processes.
     """
     waiting, room = deque(batches_by_length(lengths, budget)), budget
     while waiting:
@@ -58,7 +61,7 @@ def in_batches(
         if len(batch) > 1 and size > room:
             half = -(-len(batch) // 2)
             waiting.extendleft([batch[half:], batch[:half]])
-        elif batch and (results := _attempt(work, batch)) is not None:
+        elif batch and (results := _attempt(work, batch) if halve else work(batch)) is not None:
             notes.add(batch, results)
             if done:
                 done(len(batch))
@@ -67,7 +70,8 @@ def in_batches(
                 "memory",
                 f"too little for one row of {size:,} tokens",
                 "room for the longest prompt and its answer",
-                "lower generation.max_new_tokens or prompt.max_prompt_tokens, or set quantization.method",
+                "lower prompt.max_prompt_tokens, generation.max_new_tokens or in training prompt.max_response_tokens; "
+                "set quantization.method",
             )
         elif batch:
             room = size // 2

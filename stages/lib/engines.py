@@ -37,8 +37,12 @@ class Accelerate(Section):
             raise ValueError("deepspeed_config with distributed_type: DEEPSPEED alone")
         if self.num_machines > 1 and not self.main_process_ip:
             raise ValueError("main_process_ip, the address of machine 0, where num_machines is above 1")
-        if self.distributed_type == "FSDP" and self.fsdp_config.get("fsdp_version", 2) != 2:
+        if not all(key.startswith("fsdp_") for key in self.fsdp_config):
+            raise ValueError("fsdp_config with keys that begin with fsdp_, as accelerate config writes them")
+        if self.fsdp_config.get("fsdp_version", 2) != 2:
             raise ValueError("fsdp_config.fsdp_version: 2, in which weights keep their names")
+        if "deepspeed_config_file" in self.deepspeed_config:
+            raise ValueError("deepspeed_config in full: a file of its own would be no part of the experiment")
         return self
 
     @property
@@ -49,9 +53,9 @@ class Accelerate(Section):
 
 def is_dealt_out(net: Any) -> bool:
     """Whether each process holds but a part of the weights of `net`, so that all must call it together."""
-    from torch.distributed.tensor import DTensor
+    from torch.distributed.fsdp import FSDPModule
 
-    return any(isinstance(weight, DTensor) or hasattr(weight, "ds_id") for weight in net.parameters())
+    return isinstance(net, FSDPModule) or any(hasattr(weight, "ds_id") for weight in net.parameters())
 
 
 def machines(accelerate: Accelerate | None) -> int:
@@ -112,6 +116,18 @@ def environment(accelerate: Accelerate | None, family: str, processes: int) -> d
     return {name: value for name, value in made.items() if os.environ.get(name) != value}
 
 
+def insist_on_engine(accelerate: Accelerate | None, trainer: Any) -> None:
+    """Raise a problem unless a trainer works with the engine asked for: it would go on with whole models in silence."""
+    at_work = {"FSDP": trainer.is_fsdp_enabled, "DEEPSPEED": trainer.is_deepspeed_enabled}
+    if accelerate and not at_work.get(accelerate.distributed_type, True):
+        raise Problem(
+            "params.yaml, train.accelerate.distributed_type",
+            f"{accelerate.distributed_type}, which Accelerate does not set up on {trainer.args.device}",
+            "a CUDA GPU for each process",
+            "set train.accelerate: null, so that each process holds the whole model",
+        )
+
+
 def _whole(accelerate: Accelerate, family: str, processes: int) -> dict[str, Any]:
     """A whole configuration file of Accelerate's, as `accelerate config` would write it."""
     fsdp = {
@@ -142,9 +158,9 @@ def _whole(accelerate: Accelerate, family: str, processes: int) -> dict[str, Any
 
 def _insist_on_known(accelerate: Accelerate, options: set[str]) -> None:
     """Raise a problem for a key that Accelerate would pass over in silence."""
-    for block, prefix in (("fsdp_config", "fsdp_"), ("deepspeed_config", "")):
+    for block in ("fsdp_config", "deepspeed_config"):
         for key in getattr(accelerate, block):
-            if f"--{prefix}{key.removeprefix(prefix)}" not in options | {"--fsdp_ignored_modules"}:
+            if f"--{key}" not in options | {"--fsdp_ignored_modules"}:
                 raise Problem(
                     f"params.yaml, train.accelerate.{block}",
                     f"{key}, which accelerate launch does not know",

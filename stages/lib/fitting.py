@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stages.lib.curves import curves
-from stages.lib.engines import is_dealt_out
+from stages.lib.engines import insist_on_engine, is_dealt_out
 from stages.lib.files import read_json
 from stages.lib.generation import virtual_tokens
 from stages.lib.health import WORDS, Point, health
@@ -16,7 +16,15 @@ from stages.lib.lora import Lora
 from stages.lib.memory import OutOfMemory, as_cut, available, cut, cuts, estimate, peak, used
 from stages.lib.methods import Adapter, attach, counted, described
 from stages.lib.models import Model, device_of, load_model, load_tokenizer
-from stages.lib.processes import all_stopped, any_of, leads, leave_to_begin_again, together, workers
+from stages.lib.processes import (
+    all_stopped,
+    any_of,
+    from_the_first,
+    leads,
+    leave_to_begin_again,
+    together,
+    workers,
+)
 from stages.lib.progress import Best, Judge, greedy, judged, watcher
 from stages.lib.prompts import Prompt, check_room, encode
 from stages.lib.quantization import Quantization, layers_held
@@ -202,7 +210,9 @@ def in_one_piece(net: Any, base: Path, choices: Choices) -> Any:
         return net
     unset_hf_deepspeed_config()  # else the new one would be dealt out as well
     set_seed(choices.train.seed)  # some ways to begin an adapter change the base by chance
-    return adapted(loaded(base, choices), base, choices)[0]
+    whole, _ = adapted(loaded(base, choices), base, choices)
+    learn_in_full_precision(whole)
+    return whole
 
 
 def batch_facts(learnt: Columns, train: Train) -> dict[str, float]:
@@ -281,11 +291,19 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     if train.early_stopping.patience:
         trainer.add_callback(EarlyStoppingCallback(train.early_stopping.patience))
+    learn_in_full_precision(net)
+    insist_on_engine(train.accelerate, trainer)
+    return trainer
+
+
+def learn_in_full_precision(net: Any) -> None:
+    """Hold what is trained in fp32: small steps vanish in half precision.
+
+    TRL casts the adapter of a quantised model to bf16, which CPUs only emulate.
+    """
     for weight in net.parameters():
         if weight.requires_grad:
-            # TRL casts the adapter of a quantised model to bf16, which CPUs only emulate.
             weight.data = weight.data.float()
-    return trainer
 
 
 def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
@@ -296,7 +314,8 @@ def go(trainer: Any, folder: Path, stop: Any) -> dict[str, Any]:
     if leads():
         clear_unfinished(folder)
     together()
-    checkpoint = last_complete(folder)
+    found = last_complete(folder) if leads() else None
+    checkpoint = from_the_first(found)  # what a disk shows to one may be old
     if checkpoint:
         say("resuming", f"from step {checkpoint.name.rsplit('-', 1)[1]}")
     seconds, worked = 0.0, time.process_time()
@@ -371,7 +390,7 @@ def summarise(
         "bleu": at_best["bleu"],
         "params": choices.model_dump(mode="json"),
         "guarantee": GUARANTEES[device_of(choices.model)],
-        "environment": environment(PACKAGES),
+        "environment": environment([*PACKAGES, *(["deepspeed"] if choices.train.by_deepspeed else [])]),
     }
 
 

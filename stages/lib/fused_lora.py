@@ -46,7 +46,8 @@ class FusedLinear(Linear):
         outputs, inputs = weight.shape
         few = x.numel() // inputs * (inputs + outputs) < 2 * inputs * outputs  # folding would cost more than it saves
         apart = self.disable_adapters or self.merged or torch.is_autocast_enabled(x.device.type)
-        if few or apart or args or kwargs or not torch.is_grad_enabled() or x.dtype != weight.dtype:
+        mixed = not x.dtype == weight.dtype == a.dtype
+        if few or apart or mixed or args or kwargs or not torch.is_grad_enabled():
             return super().forward(x, *args, **kwargs)
         result = _Folded.apply(x, weight, a, b, self.scaling[name])
         return result if self.base_layer.bias is None else result + self.base_layer.bias

@@ -73,10 +73,12 @@ def answers(
     generation: Generation,
     what: str | None = "generating",
     notes: Notes | None = None,
+    *,
+    halve: bool = True,
 ) -> list[Answer]:
     """What `net` writes after each of `prompts` (token ids), in their order. `what` names the progress bar, if any.
 
-    Rows that `notes` has are not answered again.
+    Rows that `notes` has are not answered again. `halve` is that of `in_batches`.
     """
     import torch
 
@@ -92,7 +94,8 @@ def answers(
     with torch.inference_mode(), bar(what or "", len(prompts), hidden=not what) as progress:
         progress.update(len(notes.found))
         progress.unpause()
-        return [Answer(*found) for found in in_batches(work, lengths, generation.batch_tokens, notes, progress.update)]
+        found = in_batches(work, lengths, generation.batch_tokens, notes, progress.update, halve=halve)
+    return [Answer(*one) for one in found]
 
 
 def stream(

@@ -50,6 +50,8 @@ def at_responses(
     responses: list[list[int]],
     budget: int,
     notes: Notes | None = None,
+    *,
+    halve: bool = True,
 ) -> list[Any]:
     """What `see` makes, for each row, of logits and labels of a batch; `budget` limits the tokens of a batch."""
     import torch
@@ -61,7 +63,7 @@ def at_responses(
     lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
     with torch.inference_mode():
         # Logits of all tokens are held at once: half a gigabyte of them at most.
-        return in_batches(work, lengths, min(budget, LOGITS // len(tokenizer)), notes or Notes())
+        return in_batches(work, lengths, min(budget, LOGITS // len(tokenizer)), notes or Notes(), halve=halve)
 
 
 def reference_nll(
@@ -71,10 +73,13 @@ def reference_nll(
     responses: list[list[int]],
     budget: int,
     notes: Notes | None = None,
+    *,
+    halve: bool = True,
 ) -> list[float]:
     """The negative log-likelihood of each response after its prompt: summed over its tokens, natural logarithm.
 
-    `responses` end with the end token, which counts. Rows that `notes` has are not computed again.
+    `responses` end with the end token, which counts. Rows that `notes` has are not computed again. `halve` is that of
+    `in_batches`.
     """
     from torch.nn.functional import cross_entropy
 
@@ -82,4 +87,4 @@ def reference_nll(
         losses = cross_entropy(logits.float().transpose(1, 2), labels, ignore_index=-100, reduction="none")
         return losses.sum(1).tolist()
 
-    return at_responses(see, net, tokenizer, prompts, responses, budget, notes)
+    return at_responses(see, net, tokenizer, prompts, responses, budget, notes, halve=halve)

@@ -81,7 +81,8 @@ def kept_by_autograd(trainer: Any) -> int:
 
     training = net.training
     net.train()
-    with torch.random.fork_rng(), saved_tensors_hooks(count, lambda tensor: tensor):
+    as_trained = trainer.compute_loss_context_manager()
+    with torch.random.fork_rng(), saved_tensors_hooks(count, lambda tensor: tensor), as_trained:
         loss = trainer.compute_loss(net, inputs)
     del loss  # until here the graph kept what was counted: no address was used twice
     net.train(training)
@@ -141,13 +142,24 @@ def cuts(folder: Path) -> list[dict[str, Any]]:
     return read_json(folder / CUT)["cuts"] if (folder / CUT).is_file() else []
 
 
+def _smaller(train: Train) -> int:
+    """The largest batch of which a process has at most half as many rows as now, at the same effective batch."""
+    effective, half = train.batch_size * train.accumulation, train.of_one_process().batch_size // 2
+    shares = {}
+    for rows in range(1, effective + 1):
+        accumulation, rest = divmod(effective, rows)
+        if not rest and not (rows % train.processes and accumulation % train.processes):
+            shares[rows] = train.model_copy(update={"batch_size": rows}).of_one_process().batch_size
+    return max((rows for rows, share in shares.items() if share <= half), key=lambda rows: (shares[rows], rows))
+
+
 def cut(folder: Path, train: Train, met: OutOfMemory) -> dict[str, Any]:
     """Halve the batch that met its limit, with the same effective batch; remembered in `folder` for who resumes.
 
-    `train` is the section as it stood. Returns the cut; a batch of one row cannot be cut and is a problem.
+    `train` is the section as it stood. Returns the cut; a batch of one row in a process cannot be cut and is a problem.
     """
     size = train.evaluation.batch_size if met.evaluating else train.batch_size
-    if size == 1:
+    if (size if met.evaluating else train.of_one_process().batch_size) == 1:
         raise Problem(
             f"training, step {met.step}",
             f"out of memory with {'an evaluation' if met.evaluating else 'a'} batch of one row",
@@ -156,7 +168,7 @@ def cut(folder: Path, train: Train, met: OutOfMemory) -> dict[str, Any]:
             "prompt.max_response_tokens",
         )
     effective = train.batch_size * train.accumulation
-    smaller = size // 2 if met.evaluating else next(n for n in range(size // 2, 0, -1) if effective % n == 0)
+    smaller = size // 2 if met.evaluating else _smaller(train)
     batch = train.batch_size if met.evaluating else smaller
     made = {"step": met.step, "of": "evaluation" if met.evaluating else "training", "from": size, "to": smaller}
     told = {

@@ -10,17 +10,19 @@ Of several machines each has a process that watches; they share the checkout. Ma
 import fcntl
 import itertools
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stages.lib.engines import environment, machine, machines
 from stages.lib.files import read_json, write_json
+from stages.lib.models import Model, device_of
 from stages.lib.resumption import PARENT
 from stages.lib.training import Train
 from stages.lib.workplaces import folder_of, workplace
@@ -29,6 +31,7 @@ from stages.plumbing.problem import Problem
 
 ATTEMPT = "AFINA_ATTEMPT"  # in the environment of a worker: how often all were started before
 MEETING = 15 * 60  # seconds that a machine waits for the others
+LATE = 10  # seconds after which a disk that machines share shows to all what one has written
 
 
 def _outcome(folder: Path, attempt: str) -> Path:
@@ -80,13 +83,13 @@ def from_the_first(made: Any) -> Any:
 
 
 @contextmanager
-def joined(stage: str, told: dict[str, str], here: Path) -> Iterator[Path]:
+def joined(told: dict[str, str], here: Path, *, on_gpus: bool) -> Iterator[Path]:
     """The folder of the run's state for a worker, marked as in use; a problem goes to the process that watches."""
     import torch
 
-    folder = folder_of(stage, told, here)
+    folder = folder_of("train", told, here)
     _meet(folder)
-    if torch.cuda.is_available():
+    if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what is called "cuda" is this worker's own GPU
     if not leads():
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
@@ -110,13 +113,15 @@ def _meet(folder: Path) -> None:
     store.set(str(rank()), "here" if folder.is_dir() else "elsewhere")
     said = [store.get(str(number)) for number in range(workers())]  # each waits until it is set
     if b"elsewhere" in said:
-        found = f"process {said.index(b'elsewhere')} of {workers()} finds no {folder}, in which machine 0 begins"
-        raise Problem(
+        problem = Problem(
             "training on several machines",
-            found,
-            "one checkout that all machines see, with the same params.yaml and data",
-            "put it on a disk that they share, and start again on all of them",
+            f"process {said.index(b'elsewhere')} of {workers()} finds no {folder}, in which machine 0 begins",
+            "one checkout that all machines see, and the same versions of packages on them",
+            "put it on a disk that they share, run make setup, and start again on all of them",
         )
+        if folder.is_dir():
+            _leave(folder, {"kind": "problem", "told": vars(problem)})
+        raise problem
 
 
 def leave_to_begin_again(folder: Path) -> None:
@@ -142,12 +147,13 @@ def all_stopped(folder: Path, problem: Problem) -> None:
     os._exit(0)
 
 
-def launch(train: Train, family: str, told: dict[str, str], here: Path) -> None:
+def launch(train: Train, model: Model, told: dict[str, str], here: Path) -> None:
     """Train in `train.processes` workers until they are done; raises the problem that ended them, if one did.
 
     On each of several machines it starts that machine's share; machine 0 holds the folder of the run's state.
     """
-    os.environ.update(environment(train.accelerate, family, train.processes))
+    _insist_on_gpus(train, model)
+    os.environ.update(environment(train.accelerate, model.family, train.processes))
     if number := machine(train.accelerate):
         say(f"machine {number}", f"{train.processes_here} of {train.processes} processes; waits for machine 0")
         _watch(train, folder_of("train", told, here))
@@ -161,15 +167,30 @@ def launch(train: Train, family: str, told: dict[str, str], here: Path) -> None:
         _watch(train, folder)
 
 
+def _insist_on_gpus(train: Train, model: Model) -> None:
+    """Raise a problem where processes that compute on GPUs are more than this machine has of them."""
+    import torch
+
+    if device_of(model) == "cuda" and train.processes_here > torch.cuda.device_count():
+        raise Problem(
+            "params.yaml, train.processes",
+            f"{train.processes_here} on this machine, which has {torch.cuda.device_count()} GPUs",
+            "a GPU for each process",
+            "lower train.processes, or set model.device: cpu",
+        )
+
+
 def _watch(train: Train, folder: Path) -> None:
     """Start the workers of this machine, again where they ask for it, and tell how they ended."""
     import logging
 
+    from torch.distributed import DistNetworkError, DistStoreError
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told by us
-    _pass_signals_on()
+    # Others than machine 0 are started by a person's shell, which may end before they do.
+    _pass_signals_on(parent=None if machine(train.accelerate) else PARENT)
     for attempt in itertools.count():
         os.environ[ATTEMPT] = str(attempt)
         failed = None
@@ -177,20 +198,36 @@ def _watch(train: Train, folder: Path) -> None:
             elastic_launch(_plan(train, attempt), sys.executable)("-m", "stages.train", *sys.argv[1:])
         except ChildFailedError as error:
             failed = error.get_first_failure()[1]
-        path = _outcome(folder, str(attempt))
-        outcome = read_json(path) if path.is_file() else {"kind": "none"}
+        except (DistNetworkError, DistStoreError) as error:
+            raise Problem(
+                "params.yaml, train.accelerate",
+                " ".join(str(error).split())[:200],
+                f"all {machines(train.accelerate)} machines, within {MEETING // 60} minutes, at main_process_ip and a "
+                "free main_process_port",
+                "correct the address or the port; dvc repro on machine 0, and afina join with its number on each other",
+            ) from error
+        outcome = _told(folder, str(attempt), patient=bool(failed) and machines(train.accelerate) > 1)
         if "told" in outcome:
             raise Problem(**outcome["told"])
         if outcome["kind"] == "again":
             continue
         if failed:
             raise Problem(
-                f"training, process {failed.local_rank} of {train.processes}",
+                f"training, process {failed.local_rank} of {train.processes_here} on this machine",
                 f"it ended with status {failed.exitcode}",
                 "a process that trains to its end",
                 "look at what it printed above; then dvc repro goes on from the last saved state",
             )
         return
+
+
+def _told(folder: Path, attempt: str, *, patient: bool) -> dict[str, Any]:
+    """What the workers of an attempt told before they ended; a shared disk may show it some seconds late."""
+    path, waited = _outcome(folder, attempt), 0.0
+    while patient and not path.is_file() and waited < LATE:
+        time.sleep(0.5)
+        waited += 0.5
+    return read_json(path) if path.is_file() else {"kind": "none"}
 
 
 def _plan(train: Train, attempt: int) -> Any:
@@ -218,20 +255,34 @@ def _plan(train: Train, attempt: int) -> Any:
     )
 
 
-def _pass_signals_on() -> None:
-    """Send SIGINT and SIGTERM to the workers, which live in sessions of their own; so, too, when DVC is gone."""
+def _pass_signals_on(parent: int | None) -> None:
+    """Send SIGINT and SIGTERM to the workers, which live in sessions of their own; also when `parent` (DVC) is gone.
+
+    A thread does it: while this process waits for other machines, in C++, no Python handler would run.
+    """
     import psutil
 
-    def pass_on(number: int, frame: object) -> None:
-        del frame
-        for child in psutil.Process().children():
-            child.send_signal(number)
-
-    def watch() -> None:
-        while os.getppid() == PARENT:
-            time.sleep(0.5)
-        pass_on(signal.SIGTERM, None)
-
+    heard, bell = os.pipe()
+    os.set_blocking(bell, False)
+    signal.set_wakeup_fd(bell)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
-    threading.Thread(target=watch, daemon=True).start()
+        signal.signal(number, lambda *_: None)
+
+    def pass_on(number: int) -> None:
+        workers_here = psutil.Process().children()
+        for worker in workers_here:
+            with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                worker.send_signal(number)
+        if not workers_here:
+            say("stopped", f"{signal.Signals(number).name}, before the processes of all machines were there")
+            os._exit(1)
+
+    def listen() -> None:
+        while parent is None or os.getppid() == parent:
+            if select.select([heard], [], [], 0.5)[0]:
+                for number in os.read(heard, 64):
+                    if number in {signal.SIGINT, signal.SIGTERM}:
+                        pass_on(number)
+        pass_on(signal.SIGTERM)
+
+    threading.Thread(target=listen, daemon=True).start()

@@ -54,9 +54,10 @@ class Judge:
         training = net.training
         net.eval()
         prompts, responses = self.encoded.prompts, self.encoded.responses
+        halve = not is_dealt_out(net)  # else all processes are at the same batch, and must begin again together
         with torch.random.fork_rng():  # looking at a model must not change how its training goes on
-            surprise = reference_nll(net, self.tokenizer, prompts, responses, self.how.batch_tokens)
-            written = [answer.text for answer in answers(net, self.tokenizer, prompts, self.how, None)]
+            surprise = reference_nll(net, self.tokenizer, prompts, responses, self.how.batch_tokens, halve=halve)
+            written = [answer.text for answer in answers(net, self.tokenizer, prompts, self.how, None, halve=halve)]
         net.train(training)
         scores = [
             sequence_f(words(text), words(reference)) for text, reference in zip(written, self.references, strict=True)
@@ -134,8 +135,7 @@ class Best:
         """Keep the state of `net` when it is strictly better; the weights are written before the word that they are."""
         from safetensors.torch import save_file
 
-        best = self.read()
-        together()  # all have read it before one writes it
+        best = from_the_first(self.read() if leads() else None)  # what a disk shows to one may be old
         if best and self.sign * value <= self.sign * best["value"]:
             return False
         state = trained_state(net) if leads() or is_dealt_out(net) else {}

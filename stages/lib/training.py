@@ -98,6 +98,11 @@ class Train(Section):
         return self.processes // machines(self.accelerate)
 
     @property
+    def by_deepspeed(self) -> bool:
+        """Whether DeepSpeed does the work."""
+        return bool(self.accelerate and self.accelerate.distributed_type == "DEEPSPEED")
+
+    @property
     def deals_weights_out(self) -> bool:
         """Whether no process holds the whole model."""
         return bool(self.accelerate and self.accelerate.deals_weights_out)

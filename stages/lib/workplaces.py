@@ -8,32 +8,31 @@ very same run only, and removed once the run has succeeded.
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from stages.lib.files import sha256, sha256_of_folder, write_json
+from stages.lib.identity import environment, sha256_of_code
 from stages.plumbing.checkout import locked, main_checkout
 from stages.plumbing.console import say
 
 WORK = Path("work")
-LIBRARIES = ["accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl"]
+# The last is none of the project's own.
+LIBRARIES = [
+    "accelerate", "bitsandbytes", "datasets", "peft", "tokenizers", "torch", "transformers", "trl", "deepspeed",
+]  # fmt: skip
 
 
-def ingredients(sections: dict[str, Any], files: list[Path], folders: dict[str, Path]) -> dict[str, str]:
-    """Name → hash of everything that decides a result: parameters, rows, models, code, libraries."""
-    code = {
-        name: sha256(Path(module.__file__))
-        for name, module in sys.modules.items()
-        if name.startswith("stages.lib.") and module.__file__
-    }
+def ingredients(stage: Path, sections: dict[str, Any], files: list[Path], folders: dict[str, Path]) -> dict[str, str]:
+    """Name → hash of all that decides a result of the stage in this file: parameters, rows, models, code, libraries."""
     told = {f"params {name}": _digest(content) for name, content in sections.items()}
     told |= {f"rows {path.name}": sha256(path) for path in files}
     told |= {name: sha256_of_folder(folder) for name, folder in folders.items()}
-    return told | {"code": _digest(code), "libraries": _digest({name: version(name) for name in LIBRARIES})}
+    libraries = [name for name in LIBRARIES if find_spec(name)]
+    return told | {"code": sha256_of_code(stage), "libraries": _digest(environment(libraries))}
 
 
 def _digest(content: Any) -> str:

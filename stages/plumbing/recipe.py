@@ -83,6 +83,9 @@ class Recipe(BaseModel):
             "train.accelerate with FSDP or zero_stage: 3 wants quantization.method: none": (
                 self.train.deals_weights_out and held != "none"
             ),
+            "train.accelerate with FSDP or zero_stage: 3 does not work with adapter.method: prompt_tuning": (
+                self.train.deals_weights_out and method == "prompt_tuning"
+            ),
             "train.accelerate with FSDP does not work with adapter.method: full of a seq2seq model, whose embeddings "
             "have several names": fsdp and seq2seq and method == "full",
         }

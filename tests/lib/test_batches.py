@@ -64,6 +64,17 @@ def test_a_batch_too_large_for_the_memory_is_halved_aloud_and_later_ones_are_sma
     assert "4 rows at once are too many: from now on 20 tokens in a batch" in said[1]
 
 
+def test_a_batch_that_other_processes_work_on_too_is_not_halved_by_one_alone():
+    def work(batch: list[int]) -> list[int]:
+        if len(batch) > 1:
+            raise MemoryError
+        return batch
+
+    assert in_batches(work, [4] * 4, 16, Notes()) == [0, 1, 2, 3]
+    with pytest.raises(MemoryError):
+        in_batches(work, [4] * 4, 16, Notes(), halve=False)
+
+
 def test_a_row_that_does_not_fit_alone_is_told_with_a_way_out():
     memory = Memory([10, 30], 25)
     with pytest.raises(Problem, match="too little for one row of 30 tokens") as told:

@@ -22,6 +22,11 @@ CLUSTER = {"distributed_type": "MULTI_GPU", "num_machines": 4, "main_process_ip"
         ({"distributed_type": "DEEPSPEED", "fsdp_config": {"fsdp_offload_params": True}}, "FSDP alone"),
         ({"distributed_type": "MULTI_GPU", "num_machines": 2}, "main_process_ip"),
         ({"distributed_type": "FSDP", "fsdp_config": {"fsdp_version": 1}}, "fsdp_version: 2"),
+        ({"distributed_type": "FSDP", "fsdp_config": {"version": 1}}, "begin with fsdp_"),
+        (
+            {"distributed_type": "DEEPSPEED", "deepspeed_config": {"deepspeed_config_file": "a"}},
+            "of its own",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused(told, wanted):

@@ -22,6 +22,7 @@ ROWS = [
     for n in range(16)
 ]
 ALL = Rows(ROWS, ROWS[:2])
+FSDP = {"processes": 2, "accelerate": {"distributed_type": "FSDP"}}
 
 
 def recipe(family: str, **sections: dict) -> dict:
@@ -85,6 +86,9 @@ def test_a_short_training_is_evaluated_at_its_end():
         ("causal", {"lora": {"init": "pissa"}, "quantization": {"method": "nf4"}}, "pissa"),
         ("causal", {"lora": {"dora": True}, "quantization": {"method": "int8"}}, "dora"),
         ("causal", {"model": {"family": "causal", "scratch": {"heads": 3}}}, "multiple of heads"),
+        ("causal", {"train": FSDP, "quantization": {"method": "nf4"}}, "wants quantization.method: none"),
+        ("causal", {"train": FSDP, "adapter": {"method": "prompt_tuning"}}, "adapter.method: prompt_tuning"),
+        ("seq2seq", {"train": FSDP, "adapter": {"method": "full"}}, "adapter.method: full"),
     ],
 )
 def test_choices_that_no_library_joins_are_refused_before_anything_runs(family, sections, says):

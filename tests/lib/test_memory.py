@@ -3,9 +3,12 @@
 import json
 import resource
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from stages.lib import fitting
 from stages.lib.adapter_folder import save
@@ -90,6 +93,23 @@ def test_memory_that_runs_out_at_the_same_step_gives_the_same_bytes(base, tmp_pa
     assert facts["batch"]["cuts"] == [{"step": 3, "of": "training", "from": 8, "to": 4}]
     assert facts["resumed_from_step"] == 2
     assert "at step 3: training batches go from 8 to 4 rows" in capsys.readouterr().out
+
+
+@given(processes=st.integers(1, 8), batch=st.integers(1, 24), accumulation=st.integers(1, 24))
+def test_a_process_gets_at_most_half_as_many_rows_at_the_same_effective_batch(processes, batch, accumulation):
+    assume(batch % processes == 0 or accumulation % processes == 0)
+    train = choices("seq2seq", batch_size=batch, accumulation=accumulation, processes=processes).train
+    had = train.of_one_process().batch_size
+    with TemporaryDirectory() as folder:
+        if had == 1:
+            with pytest.raises(Problem, match="batch of one row"):
+                cut(Path(folder), train, OutOfMemory(1, evaluating=False))
+            return
+        cut(Path(folder), train, OutOfMemory(1, evaluating=False))
+        now = as_cut(Path(folder), train)
+    each = now.of_one_process()
+    assert 1 <= each.batch_size <= had // 2
+    assert each.batch_size * each.accumulation * processes == batch * accumulation
 
 
 def test_the_effective_batch_stays_whatever_is_cut(tmp_path):

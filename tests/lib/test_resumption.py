@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from stages.lib import identity
 from stages.lib.resumption import COMPLETE, clear_unfinished, keeper, last_complete
-from stages.lib.workplaces import clear, main_checkout, strangers, workplace
+from stages.lib.workplaces import clear, ingredients, main_checkout, strangers, workplace
 
 TOLD = {"params lora": "a", "rows train.parquet": "b"}
 
@@ -90,3 +91,11 @@ def test_a_signal_stops_at_the_next_logged_step_with_everything_saved():
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_run_is_another_one_when_any_code_of_its_stage_is(monkeypatch):
+    """Also what a stage imports no sooner than it needs it."""
+    hashed = []
+    monkeypatch.setattr(identity, "sha256", lambda path: hashed.append(path.name) or "0")
+    ingredients(identity.ROOT / "stages/train.py", {}, [], {})
+    assert {"train.py", "fitting.py", "summed_loss.py", "fused_lora.py"} <= set(hashed)

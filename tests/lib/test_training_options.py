@@ -114,6 +114,16 @@ def test_training_stops_when_it_gets_no_better_and_the_best_state_comes_back(bas
 
 
 @pytest.mark.parametrize("family", ["seq2seq", "causal"])
+def test_what_is_learnt_in_half_precision_is_held_in_full(bases, tmp_path, family):
+    half = {"quantization": {"compute": "bfloat16"}, "lora": {"dropout": 0.0}}
+    chosen = Params.model_validate(recipe(family, train=PLAIN, **half))
+    (tmp_path / "work").mkdir()
+    half = adapter(fit(bases[family], Rows(ROWS, ROWS[:2]), tmp_path / "work", chosen))
+    assert half.dtype == torch.float32
+    assert torch.isfinite(half).all()
+
+
+@pytest.mark.parametrize("family", ["seq2seq", "causal"])
 def test_the_validation_loss_is_the_mean_of_all_tokens_however_rows_are_batched(bases, tmp_path, family):
     losses = []
     for size in (1, 3):
