@@ -89,9 +89,23 @@ def folds(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the value of every fold.")] = False,
 ) -> None:
     """Summarise a cross-validation: mean and standard deviation of every metric over the folds."""
-    from afina.folds import summarise
+    from afina.sweeps import FOLD, summarise
 
-    summarise(Path.cwd(), rev, as_json=as_json)
+    summarise(Path.cwd(), rev, FOLD, as_json=as_json)
+
+
+@cli.command()
+def seeds(
+    rev: Annotated[
+        str | None, typer.Option(help="The commit that the experiments started from; HEAD if left out.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the value of every seed.")] = False,
+) -> None:
+    """Summarise runs that differ in train.seed alone: how much of a metric is the chance of training."""
+    from afina.sweeps import SEED, summarise
+
+    summarise(Path.cwd(), rev, SEED, as_json=as_json)
 
 
 @cli.command()

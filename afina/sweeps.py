@@ -1,4 +1,7 @@
-"""Cross-validation: experiments that differ in `split.fold` alone, summarised as mean and standard deviation."""
+"""Sweeps: experiments that differ in the fold alone, or in the seed of training alone, as mean and standard deviation.
+
+Over folds it is a cross-validation; over seeds it tells how much of a difference is the chance of training.
+"""
 
 import json
 import subprocess
@@ -13,8 +16,12 @@ from stages.plumbing.problem import Problem
 
 METRICS = "reports/metrics.json"
 SYSTEMS = ("baseline", "tuned", "delta")
-FOLD, FOLDS = "split.fold", "split.folds"
-SWEEP = f"dvc exp run --queue -S {FOLDS}=5 -S '{FOLD}=range(0,5)', then dvc queue start"
+FOLD, FOLDS, SEED = "split.fold", "split.folds", "train.seed"
+WORDS = {FOLD: "folds", SEED: "seeds"}
+SWEEPS = {
+    FOLD: f"dvc exp run --queue -S {FOLDS}=5 -S '{FOLD}=range(0,5)', then dvc queue start",
+    SEED: f"dvc exp run --queue -S '{SEED}=range(2,5)', then dvc queue start",
+}
 
 
 @dataclass(frozen=True)
@@ -26,30 +33,33 @@ class Run:
     metrics: dict[str, dict[str, float]]
     code: dict[str, str]
 
-    def configuration(self) -> str:
-        """All parameters but the fold, as one text: equal texts are equal configurations."""
-        return json.dumps({key: value for key, value in self.params.items() if key != FOLD}, sort_keys=True)
+    def configuration(self, over: str) -> str:
+        """All parameters but `over`, as one text: equal texts are equal configurations."""
+        return json.dumps({key: value for key, value in self.params.items() if key != over}, sort_keys=True)
 
 
-def summarise(project: Path, rev: str | None, *, as_json: bool) -> None:
-    """Print the summary of the cross-validations among the experiments of `rev`; a missing fold is a problem."""
-    groups = grouped(experiments(project, rev))
+def summarise(project: Path, rev: str | None, over: str, *, as_json: bool) -> None:
+    """Print the summary of the sweeps over a parameter among the experiments of `rev`; a missing fold is a problem.
+
+    The commit that they started from counts as a seed, since it ran with one.
+    """
+    groups = grouped(experiments(project, rev, commits=over == SEED), over)
     if not groups:
         raise Problem(
             f"dvc exp show{f' --rev {rev}' if rev else ''}",
-            f"no finished experiment with {FOLDS}",
-            "the folds of a cross-validation",
-            SWEEP + "; after a commit, name the commit that they started from: --rev",
+            f"no finished experiment with {FOLDS}" if over == FOLD else f"no two that differ in {SEED} alone",
+            f"the {WORDS[over]} of a sweep",
+            SWEEPS[over] + "; after a commit, name the commit that they started from: --rev",
         )
-    unlike = told_apart(groups)
-    done = [summary(group, label) for group, label in zip(groups, unlike, strict=True) if not missing(group)]
+    sweeps = list(zip(groups, told_apart(groups, over), strict=True))
+    done = [summary(group, label, over) for group, label in sweeps if not missing(group, over)]
     if as_json:
         print(json.dumps({"configurations": done}, ensure_ascii=False, indent=2, sort_keys=True))
     else:
         for one in done:
-            print(table(one))
-    for group, label in zip(groups, unlike, strict=True):
-        if lacking := missing(group):
+            print(table(one, over))
+    for group, label in sweeps:
+        if lacking := missing(group, over):
             raise Problem(
                 _title(label) or "the cross-validation",
                 f"{len(group)} of {group[0].params[FOLDS]} folds",
@@ -58,8 +68,11 @@ def summarise(project: Path, rev: str | None, *, as_json: bool) -> None:
             )
 
 
-def experiments(project: Path, rev: str | None) -> list[Run]:
-    """The finished experiments that DVC knows of `rev` (of HEAD when None) and that have metrics."""
+def experiments(project: Path, rev: str | None, *, commits: bool = False) -> list[Run]:
+    """The finished experiments that DVC knows of `rev` (of HEAD when None) and that have metrics.
+
+    With `commits` that commit itself as well.
+    """
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", *(["--rev", rev] if rev else [])]
     shown = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if shown.returncode:
@@ -68,8 +81,10 @@ def experiments(project: Path, rev: str | None) -> list[Run]:
         )
     runs = []
     for commit in json.loads(shown.stdout):
-        for experiment in commit.get("experiments") or []:
-            found = experiment["revs"][0]
+        told = [experiment["revs"][0] for experiment in commit.get("experiments") or []]
+        if commits and commit["rev"] != "workspace":
+            told.append(commit)
+        for found in told:
             data = found.get("data") or {}
             metrics = data.get("metrics", {}).get(METRICS, {}).get("data")
             params = data.get("params", {}).get(str(PARAMS), {}).get("data")
@@ -95,49 +110,52 @@ def flattened(content: Any, before: str = "") -> dict[str, Any]:
     }
 
 
-def grouped(runs: list[Run]) -> list[list[Run]]:
-    """The folds of each configuration, in their order; two results for one fold or two kinds of code are a problem."""
+def grouped(runs: list[Run], over: str) -> list[list[Run]]:
+    """The runs of each sweep, in their order; two results for one of them or two kinds of code are a problem."""
     groups: dict[str, dict[int, Run]] = {}
     for run in sorted(runs, key=lambda run: run.name):
-        if run.params.get(FOLDS) is None:
+        if over == FOLD and run.params.get(FOLDS) is None:
             continue
-        folds = groups.setdefault(run.configuration(), {})
-        other = folds.setdefault(run.params[FOLD], run)
+        sweep = groups.setdefault(run.configuration(over), {})
+        other = sweep.setdefault(run.params[over], run)
         if other.metrics != run.metrics:
             raise Problem(
                 f"experiments {other.name} and {run.name}",
-                f"the same parameters and fold {run.params[FOLD]}, and other metrics",
-                "one result for each fold",
+                f"the same parameters and {over} {run.params[over]}, and other metrics",
+                f"one result for each {over}",
                 f"remove the one that was made with older code or data: dvc exp remove {other.name}",
             )
-        first = next(iter(folds.values()))
+        first = next(iter(sweep.values()))
         odd = sorted(path for path in first.code.keys() | run.code.keys() if first.code.get(path) != run.code.get(path))
         if odd:
             raise Problem(
                 f"experiments {first.name} and {run.name}",
                 f"another {odd[0]}" + (f" and {len(odd) - 1} more files" if len(odd) > 1 else ""),
-                "folds that differ in split.fold alone",
+                f"runs that differ in {over} alone",
                 "remove the older ones (dvc exp remove) and run them again",
             )
-    return [[folds[fold] for fold in sorted(folds)] for _, folds in sorted(groups.items())]
+    sweeps = [[sweep[value] for value in sorted(sweep)] for _, sweep in sorted(groups.items())]
+    return [sweep for sweep in sweeps if over == FOLD or len(sweep) > 1]
 
 
-def missing(group: list[Run]) -> list[int]:
-    """The folds of a configuration that have no finished experiment."""
+def missing(group: list[Run], over: str) -> list[int]:
+    """The folds of a configuration that have no finished experiment; how many seeds there should be is not known."""
+    if over != FOLD:
+        return []
     return sorted(set(range(group[0].params[FOLDS])) - {run.params[FOLD] for run in group})
 
 
-def told_apart(groups: list[list[Run]]) -> list[dict[str, Any]]:
+def told_apart(groups: list[list[Run]], over: str) -> list[dict[str, Any]]:
     """For each configuration the parameters in which the configurations differ."""
-    names = sorted({name for group in groups for name in group[0].params} - {FOLD})
+    names = sorted({name for group in groups for name in group[0].params} - {over})
     unlike = [name for name in names if len({json.dumps(group[0].params.get(name)) for group in groups}) > 1]
     return [{name: group[0].params.get(name) for name in unlike} for group in groups]
 
 
-def summary(group: list[Run], label: dict[str, Any]) -> dict[str, Any]:
-    """Mean and standard deviation (over n - 1) of each metric over the folds, and the value in each fold.
+def summary(group: list[Run], label: dict[str, Any], over: str) -> dict[str, Any]:
+    """Mean and standard deviation (over n - 1) of each metric over the runs of a sweep, and the value in each.
 
-    A metric that some folds lack (nothing to measure there) says in its own `folds` how many have it.
+    A metric that some lack (nothing to measure there) says in its own `folds` or `seeds` how many have it.
     """
     metrics: dict[str, dict[str, Any]] = {}
     names = sorted({name for run in group for system in SYSTEMS for name in run.metrics.get(system, {})})
@@ -149,11 +167,11 @@ def summary(group: list[Run], label: dict[str, Any]) -> dict[str, Any]:
                     "mean": round(mean(values), 6),
                     "sd": round(stdev(values), 6) if len(values) > 1 else None,
                     "values": values,
-                    "folds": len(values),
+                    WORDS[over]: len(values),
                 }
     return {
         "configuration": label,
-        "folds": len(group),
+        WORDS[over]: len(group),
         "experiments": [run.name for run in group],
         "metrics": metrics,
     }
@@ -163,19 +181,20 @@ def _title(label: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in label.items())
 
 
-def table(one: dict[str, Any]) -> str:
+def table(one: dict[str, Any], over: str) -> str:
     """The summary as lines: for each metric mean ± standard deviation of baseline, tuned and delta."""
-    lines = [
-        f"{_title(one['configuration']) or 'cross-validation'}: {one['folds']} folds ({', '.join(one['experiments'])})"
-    ]
+    word = WORDS[over]
+    title = _title(one["configuration"]) or {FOLD: "cross-validation", SEED: "chance in training"}[over]
+    lines = [f"{title}: {one[word]} {word} ({', '.join(one['experiments'])})"]
     lines.append(f"  {'':<20}" + "".join(f"{system:>22}" for system in SYSTEMS))
     for name, systems in one["metrics"].items():
-        lines.append(f"  {name:<20}" + "".join(f"{_cell(systems.get(system), one['folds']):>22}" for system in SYSTEMS))
+        cells = [_cell(systems.get(system), one[word], word) for system in SYSTEMS]
+        lines.append(f"  {name:<20}" + "".join(f"{cell:>22}" for cell in cells))
     return "\n".join(lines)
 
 
-def _cell(found: dict[str, Any] | None, folds: int) -> str:
+def _cell(found: dict[str, Any] | None, count: int, word: str) -> str:
     if not found:
         return "-"
     told = f"{found['mean']:.4g}" + ("" if found["sd"] is None else f" ± {found['sd']:.2g}")
-    return told if found["folds"] == folds else f"{told} ({found['folds']} folds)"
+    return told if found[word] == count else f"{told} ({found[word]} {word})"
