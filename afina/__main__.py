@@ -19,6 +19,11 @@ cli = typer.Typer(
 )
 
 
+StartedFrom = Annotated[
+    str | None, typer.Option(help="The commit that the experiments started from; HEAD if left out.")
+]
+
+
 @cli.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="Its name; without one, the recipes there are are listed.")] = "",
@@ -82,9 +87,7 @@ def fuse(
 
 @cli.command()
 def folds(
-    rev: Annotated[
-        str | None, typer.Option(help="The commit that the experiments started from; HEAD if left out.")
-    ] = None,
+    rev: StartedFrom = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the value of every fold.")] = False,
 ) -> None:
@@ -96,9 +99,7 @@ def folds(
 
 @cli.command()
 def seeds(
-    rev: Annotated[
-        str | None, typer.Option(help="The commit that the experiments started from; HEAD if left out.")
-    ] = None,
+    rev: StartedFrom = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with the value of every seed.")] = False,
 ) -> None:
