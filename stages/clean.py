@@ -30,7 +30,7 @@ def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path)
     with files.whole(examples) as begun:
         begun.write_text(page(cleaning.examples, told), "utf-8")
     files.write_json(report, told)
-    cleaning.tell()
+    cleaning.tell(told)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+import numpy as np
 import polars as pl
 
 from stages.lib.ledger import NEAR_DUPLICATE
 from stages.lib.rules import Clean, rules_of
-from stages.lib.texts import ROUNDS, put_right
+from stages.lib.texts import NONE, ROUNDS, put_right
 
 # Examples for each rule and each reason.
 EXAMPLES = 5
@@ -64,10 +65,10 @@ class Examples:
         self._fields = fields
         self._near: dict[int, str] = {}
 
-    def look(self, rows: pl.DataFrame, aside: pl.DataFrame, changed: dict[str, pl.Series]) -> None:
+    def look(self, rows: pl.DataFrame, aside: pl.DataFrame, changed: dict[str, np.ndarray]) -> None:
         """Take what is still missing from one block.
 
-        rows: as they were read. aside: QUARANTINE. changed: the places in `rows` that each rule changed.
+        rows: as they were read. aside: QUARANTINE. changed: the places in `rows` (ascending) that each rule changed.
         """
         for reason in aside["reason"].unique(maintain_order=True):
             if missing := EXAMPLES - len(self.asides[reason]):
@@ -75,10 +76,9 @@ class Examples:
                     raw = _clipped(row["raw"] or "", RECORD)
                     self.asides[reason].append(Aside(row["row_id"], row["line"], row["row_kept"], raw))
         missing = {name: EXAMPLES - len(self.changes[name]) for name in changed}
-        places = [where.bottom_k(missing[name]) for name, where in changed.items() if missing[name] and where.len()]
-        if not places:
+        first = np.unique(np.concatenate([where[: missing[name]] for name, where in changed.items()] or [NONE]))
+        if not len(first):
             return
-        first = pl.concat(places).unique().sort()
         found = [change for field in self._fields for change in self._traced(rows[first][["row_id", field]])]
         for name, row_id, field, *texts in sorted(found, key=lambda change: change[1]):
             if len(self.changes[name]) < EXAMPLES:
@@ -92,7 +92,7 @@ class Examples:
             changing = False
             for name, rule in self._rules.items():
                 after, index = put_right(texts, {name: rule})
-                for place in index[name].unique().sort():
+                for place in np.unique(index[name]).tolist():
                     yield name, rows["row_id"][place], texts.name, texts[place], after[place] or ""
                     changing = True
                 texts = after

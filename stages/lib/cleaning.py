@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from stages.lib.changes import Examples
@@ -24,7 +26,7 @@ from stages.plumbing.problem import Problem
 # Blocks that are held to the contract together: to ask takes nearly as long for one as for some.
 PROVEN = 4
 
-Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, pl.Series]]
+Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, np.ndarray]]
 
 
 class Cleaning:
@@ -96,7 +98,7 @@ class Cleaning:
         return *sorted_out(rows, self.fields[:-1], self.section), changed
 
     def _entered(
-        self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, pl.Series]
+        self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, np.ndarray]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What needs the blocks before: duplicates, and the ledger."""
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
@@ -117,18 +119,17 @@ class Cleaning:
         out = out.with_columns(pl.Series("raw", block.raw(out), pl.String)).select(list(QUARANTINE))
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")
-        self.ledger.add(kept, bad, {rule: places.len() for rule, places in changed.items()})
+        self.ledger.add(kept, bad, {rule: len(places) for rule, places in changed.items()})
         self.examples.look(block.rows, bad, changed)
         return kept, bad
 
-    def tell(self) -> None:
-        """Print the ledger."""
+    def tell(self, report: dict[str, Any]) -> None:
+        """Print the ledger; `report` is the content of reports/clean.json."""
         ledger = self.ledger
         for fact in ("read", "kept", "duplicates", "quarantined"):
             console.say(fact, getattr(ledger, fact), "rows")
         if ledger.similar:
             console.say("near-duplicates", ledger.near_duplicates, f"rows; up to {ledger.similar.largest} alike")
-        report = ledger.report()
         console.say("set aside because", _counted(report["reasons"]) or "nothing was")
         console.say("changed by", _counted(report["changed"]))
         console.say("distinct", _counted(report["distinct"]))

@@ -151,8 +151,3 @@ def _any(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if len(some):
         found[some] = np.maximum.reduceat(mask.view(np.uint8), starts[:-1][some]).view(bool)
     return found
-
-
-def indices(mask: np.ndarray) -> pl.Series:
-    """Where the mask holds (u32)."""
-    return pl.Series(np.flatnonzero(mask).astype(np.uint32))

@@ -19,6 +19,7 @@ from stages.lib import plain
 
 Characters = Literal["default", "strict", "any"]
 ROUNDS = 10
+NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def _has(text: pl.Expr, *literals: str) -> pl.Expr:
     return pl.any_horizontal([text.str.contains(literal, literal=True) for literal in literals])
 
 
-def _where(texts: pl.Series, find: pl.Expr) -> pl.Series:
-    """The indices (u32) of the texts for which the expression holds."""
-    return texts.to_frame().select(find.fill_null(value=False).arg_true()).to_series()
+def _where(texts: pl.Series, find: pl.Expr) -> np.ndarray:
+    """The indices of the texts for which the expression holds."""
+    return texts.to_frame().select(find.fill_null(value=False).arg_true()).to_series().to_numpy()
 
 
 # --- encoding
@@ -84,7 +85,7 @@ _USUAL = {f"&{form};": chr(code) for name, code in _CODES.items() for form in (n
 def _decoded(texts: pl.Series) -> pl.Series:
     texts = texts.str.replace_many(_USUAL)
     rest = _where(texts, pl.col(texts.name).str.contains(_MAYBE_ENTITY))
-    return put(texts, rest, _each(lambda text: ENTITY.sub(lambda one: html.unescape(one[0]), text))(texts[rest]))
+    return put(texts, rest, _each(lambda text: ENTITY.sub(lambda one: html.unescape(one[0]), text))(at(texts, rest)))
 
 
 # --- tags
@@ -157,8 +158,10 @@ _WIDE_SPACE = f"[{''.join(_WIDE_SPACES)}]"
 
 def _spaced(texts: pl.Series) -> pl.Series:
     """Runs of white space to one space, both ends trimmed."""
-    wide = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
-    texts = put(texts, wide, texts[wide].str.replace_all(_WIDE_SPACE, " "))
+    text = pl.col(texts.name)
+    wide = _where(texts, text.str.len_bytes() != text.str.len_chars())
+    if len(wide):
+        texts = put(texts, wide, at(texts, wide).str.replace_all(_WIDE_SPACE, " "))
     return plain.sort_out(texts, spaces=True).texts
 
 
@@ -187,33 +190,33 @@ def text_rules(characters: Characters) -> dict[str, Rule]:
     }
 
 
-def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict[str, pl.Series]]:
+def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict[str, np.ndarray]]:
     """Apply the rules in turn, again to what they changed, until nothing changes.
 
-    Returns the texts, and for each rule the indices (u32, some of them twice) of the texts that it changed.
+    Returns the texts, and for each rule the indices (some of them twice) of the texts that it changed.
     A text that still changes after ROUNDS rounds becomes null: rules that undo each other must not pass for clean.
     """
-    changed = {name: [pl.Series([], dtype=pl.UInt32)] for name in rules}
+    changed = {name: [NONE] for name in rules}
     touching = {name for name, rule in rules.items() if rule.plain}
     parted = plain.sort_out(texts, spaces="white_space" in rules)
     if touching <= {"white_space"}:
-        where = plain.indices(parted.rest)
+        where = np.flatnonzero(parted.rest)
         if touching:
-            changed["white_space"].append(plain.indices(parted.spaced & ~parted.rest))
+            changed["white_space"].append(np.flatnonzero(parted.spaced & ~parted.rest))
     else:
-        where = pl.int_range(texts.len(), dtype=pl.UInt32, eager=True)
-    work = _Work(texts[where], parted.texts[where], parted.spaced[where], len(rules))
-    done = [(where.clear(), texts.clear())]
+        where = np.arange(texts.len())
+    work = _Work(at(texts, where), at(parted.texts, where), parted.spaced[where], np.full(len(where), len(rules)))
+    done = [(NONE, texts.clear())]
     for _ in range(ROUNDS):
-        if not where.len():
+        if not len(where):
             break
         for name, index in work.round(rules).items():
             changed[name].append(where[index])
-        settled, left = plain.indices(work.due == 0), plain.indices(work.due > 0)
-        done.append((where[settled], work.texts[settled]))
+        settled, left = np.flatnonzero(work.due == 0), np.flatnonzero(work.due)
+        done.append((where[settled], at(work.texts, settled)))
         work, where = work.part(left), where[left]
-    done.append((where, pl.Series(texts.name, [None] * where.len(), dtype=pl.String)))
-    return put(parted.texts, *_joined(done)), {name: pl.concat(found) for name, found in changed.items()}
+    done.append((where, pl.Series(texts.name, [None] * len(where), dtype=pl.String)))
+    return put(parted.texts, *_joined(done)), {name: np.concatenate(found) for name, found in changed.items()}
 
 
 class _Work:
@@ -223,35 +226,39 @@ class _Work:
     itself and those before it due in the next round, and those after it in this one.
     """
 
-    def __init__(self, texts: pl.Series, tidy: pl.Series, spaced: np.ndarray, rules: int) -> None:
+    def __init__(self, texts: pl.Series, tidy: pl.Series, spaced: np.ndarray, due: np.ndarray) -> None:
         """tidy: the texts with nothing but ASCII's white space put right; spaced: for which of them it is a change."""
         self.texts = texts
-        self.due = np.full(texts.len(), rules)
+        self.due = due
         self._tidy, self._spaced = tidy, spaced
         self._touched = np.zeros(texts.len(), bool)
-        self._uncommon = pl.repeat("", texts.len(), dtype=pl.String, eager=True)
+        # Their uncommon characters (see stages.lib.plain), which texts have some, and where this is not known yet.
+        self._uncommon = pl.Series([""]).new_from_index(0, texts.len())
+        self._special = np.zeros(texts.len(), bool)
         self._stale = np.ones(texts.len(), bool)
 
-    def part(self, index: pl.Series) -> "_Work":
+    def part(self, index: np.ndarray) -> "_Work":
         """These texts alone, for another round; this one has put their white space right."""
-        texts = self.texts[index]
-        part = _Work(texts, texts, np.zeros(texts.len(), bool), 0)
-        part.due, part._uncommon, part._stale = self.due[index], self._uncommon[index], self._stale[index]
+        texts = at(self.texts, index)
+        part = _Work(texts, texts, np.zeros(texts.len(), bool), self.due[index])
+        part._uncommon, part._special, part._stale = (
+            at(self._uncommon, index), self._special[index], self._stale[index],
+        )  # fmt: skip
         return part
 
-    def round(self, rules: dict[str, Rule]) -> dict[str, pl.Series]:
-        """Apply each rule in turn to the texts that are due; returns the indices (u32, ascending) that it changed."""
+    def round(self, rules: dict[str, Rule]) -> dict[str, np.ndarray]:
+        """Apply each rule in turn to the texts that are due; returns the indices (ascending) that it changed."""
         changed, next_due = {}, np.zeros_like(self.due)
         for number, (name, rule) in enumerate(rules.items(), 1):
-            asked = plain.indices(self.due >= number)
+            asked = np.flatnonzero(self.due >= number)
             index, new = self._with_spaces_right(rule, asked) if rule.spaces else self._applied(rule, asked)
             changed[name] = index
-            if not index.len():
+            if not len(index):
                 continue
             self.texts = put(self.texts, index, new)
             self._touched[index] = True
             if rule.spaces:  # no character is new, and the other rules have seen texts of common ones
-                index = index.filter(self._uncommon[index] != "")
+                index = index[self._special[index]]
             else:
                 self._stale[index] = True
                 self.due[index] = len(rules)
@@ -259,44 +266,53 @@ class _Work:
         self.due = next_due
         return changed
 
-    def _texts_of(self, index: pl.Series) -> pl.Series:
-        return self.texts if index.len() == self.texts.len() else self.texts[index]
-
-    def _uncommon_of(self, index: pl.Series) -> pl.Series:
-        """The uncommon characters of these texts (see stages.lib.plain), looked for where they are not known yet."""
-        stale = index.filter(pl.Series(self._stale[index]))
-        if stale.len():
-            self._uncommon = put(self._uncommon, stale, plain.uncommon(self.texts[stale]))
+    def _holding(self, index: np.ndarray, pattern: str) -> np.ndarray:
+        """Those of the texts with an uncommon character that matches."""
+        stale = index[self._stale[index]]
+        if len(stale):
+            found = plain.uncommon(at(self.texts, stale))
+            self._uncommon = put(self._uncommon, stale, found)
+            self._special[stale] = (found != "").to_numpy()
             self._stale[stale] = False
-        return self._uncommon[index]
+        index = index[self._special[index]]
+        return index[at(self._uncommon, index).str.contains(pattern).to_numpy()] if len(index) else index
 
-    def _applied(self, rule: Rule, asked: pl.Series) -> tuple[pl.Series, pl.Series]:
+    def _applied(self, rule: Rule, asked: np.ndarray) -> tuple[np.ndarray, pl.Series]:
         """Which of the texts asked for the rule changes, and to what."""
         if rule.uncommon:
-            asked = asked.filter(self._uncommon_of(asked).str.contains(rule.uncommon))
-        if rule.find:
-            asked = asked.gather(_where(self._texts_of(asked), rule.find(pl.col(self.texts.name))))
-        before = self._texts_of(asked)
-        after = rule.fix(before) if asked.len() else before
+            asked = self._holding(asked, rule.uncommon)
+        if rule.find and len(asked):
+            asked = asked[_where(at(self.texts, asked), rule.find(pl.col(self.texts.name)))]
+        if not len(asked):
+            return NONE, self.texts.clear()
+        before = at(self.texts, asked)
+        after = rule.fix(before)
         differs = before != after
-        return asked.filter(differs), after.filter(differs)
+        return asked[differs.to_numpy()], after.filter(differs)
 
-    def _with_spaces_right(self, rule: Rule, asked: pl.Series) -> tuple[pl.Series, pl.Series]:
+    def _with_spaces_right(self, rule: Rule, asked: np.ndarray) -> tuple[np.ndarray, pl.Series]:
         """The same for white space, most of which was put right ahead of the other rules."""
-        known = ~(self._touched[asked] | self._uncommon_of(asked).str.contains(_WIDE_SPACE).to_numpy())
-        ready = asked.filter(pl.Series(known & self._spaced[asked]))
-        return _joined([(ready, self._tidy[ready]), self._applied(rule, asked.filter(pl.Series(~known)))])
+        unknown = self._touched.copy()
+        unknown[self._holding(asked, _WIDE_SPACE)] = True
+        unknown = unknown[asked]
+        ready = asked[self._spaced[asked] & ~unknown]
+        return _joined([(ready, at(self._tidy, ready)), self._applied(rule, asked[unknown])])
 
 
-def _joined(parts: list[tuple[pl.Series, pl.Series]]) -> tuple[pl.Series, pl.Series]:
+def _joined(parts: list[tuple[np.ndarray, pl.Series]]) -> tuple[np.ndarray, pl.Series]:
     """Indices and their texts in one, the indices ascending."""
-    index = pl.concat([part for part, _ in parts])
-    order = index.arg_sort()
+    index = np.concatenate([part for part, _ in parts])
+    order = np.argsort(index)
     return index[order], pl.concat([texts for _, texts in parts])[order]
 
 
-def put(texts: pl.Series, index: pl.Series, new: pl.Series) -> pl.Series:
+def at(texts: pl.Series, index: np.ndarray) -> pl.Series:
+    """The texts at `index` (ascending, none twice)."""
+    return texts[index] if len(index) < texts.len() else texts
+
+
+def put(texts: pl.Series, index: np.ndarray, new: pl.Series) -> pl.Series:
     """The texts with `new` at `index` (ascending), as another series: polars' scatter works in place."""
-    if index.len() == texts.len():
+    if len(index) == texts.len():
         return new
-    return texts.clone().scatter(index, new) if index.len() else texts
+    return texts.clone().scatter(index, new) if len(index) else texts

@@ -64,7 +64,7 @@ CASES = {
 def applied(texts: list[str], *rules: str, characters: str = "default") -> tuple[list[str], dict[str, list[int]]]:
     chosen = {name: rule for name, rule in text_rules(characters).items() if name in rules}
     fixed, changed = put_right(pl.Series("text", texts, pl.String), chosen)
-    return fixed.to_list(), {name: sorted(set(index.to_list())) for name, index in changed.items()}
+    return fixed.to_list(), {name: sorted(set(index.tolist())) for name, index in changed.items()}
 
 
 @pytest.mark.parametrize("rule", CASES)
