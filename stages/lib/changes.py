@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from stages.lib.ledger import NEAR_DUPLICATE
+from stages.lib.plain import NONE
 from stages.lib.rules import Clean, rules_of
-from stages.lib.texts import NONE, ROUNDS, put_right
+from stages.lib.texts import ROUNDS, put_right
 
 # Examples for each rule and each reason.
 EXAMPLES = 5

@@ -14,6 +14,7 @@ from stages.lib.changes import Examples
 from stages.lib.contract import clean_rows, hold
 from stages.lib.duplicates import Seen
 from stages.lib.ledger import DUPLICATE, NEAR_DUPLICATE, Ledger
+from stages.lib.measures import measured
 from stages.lib.near_rows import find_similar
 from stages.lib.quarantine import QUARANTINE
 from stages.lib.readers import Block, read
@@ -95,7 +96,7 @@ class Cleaning:
     def _judged(self, block: Block) -> Judged:
         """What needs no other block: the rows put right, those to set aside, and where each rule changed one."""
         rows, changed = put_right_rows(block.rows, self.fields, self.section)
-        return *sorted_out(rows, self.fields[:-1], self.section), changed
+        return *sorted_out(measured(rows, self.fields), self.fields[:-1], self.section), changed
 
     def _entered(
         self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, np.ndarray]
@@ -103,7 +104,7 @@ class Cleaning:
         """What needs the blocks before: duplicates, and the ledger."""
         out = out.with_columns(pl.lit(None, pl.Int64).alias("row_kept"))
         if self.section.rules.duplicates and rows.height:
-            first = self._seen.first(rows.select(self.fields), rows["row_id"])
+            first = self._seen.first(rows, self.fields)
             again = first != rows["row_id"]
             if again.any():
                 if self.ledger.similar:  # a duplicate of a near-duplicate: say who stands for both
@@ -119,7 +120,7 @@ class Cleaning:
         out = out.with_columns(pl.Series("raw", block.raw(out), pl.String)).select(list(QUARANTINE))
         kept = rows.select("row_id", "line", *self.fields)
         bad = pl.concat([block.broken, out]).sort("row_id")
-        self.ledger.add(kept, bad, {rule: len(places) for rule, places in changed.items()})
+        self.ledger.add(rows, bad, {rule: len(places) for rule, places in changed.items()})
         self.examples.look(block.rows, bad, changed)
         return kept, bad
 

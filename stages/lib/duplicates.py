@@ -3,8 +3,10 @@
 import numpy as np
 import polars as pl
 
-# Two hashes of 64 bits: the chance that two of ten million different rows agree in both is below 10^-24.
-SEEDS = (1, 2)
+from stages.lib.measures import HASHES, column
+
+# An odd number for the hash of several texts (Fibonacci hashing: 2^64 over the golden ratio).
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _unique(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,6 +18,14 @@ def _unique(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return key[order[begins]], np.minimum.reduceat(order, begins), back
 
 
+def _joined(hashes: list[np.ndarray]) -> np.ndarray:
+    """One hash for the hashes of several texts, in their order."""
+    whole = hashes[0]
+    for one in hashes[1:]:
+        whole = whole * SPREAD + one
+    return whole
+
+
 class Seen:
     """Remembers the rows that came by: sorted runs of hashes, merged when two are about as long (log-structured).
 
@@ -25,10 +35,13 @@ class Seen:
     def __init__(self) -> None:
         self._runs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def first(self, texts: pl.DataFrame, row_ids: pl.Series) -> pl.Series:
-        """For each row the row_id of the first row with the same texts: its own when it is new."""
-        key, check = (texts.hash_rows(seed).to_numpy() for seed in SEEDS)
-        own = row_ids.to_numpy()
+    def first(self, rows: pl.DataFrame, fields: list[str]) -> pl.Series:
+        """For each row (row_id, HASHES of each field) the row_id of the first with the same texts: a new one's own.
+
+        Two hashes of 64 bits: the chance that two of ten million different rows agree in both is below 10^-24.
+        """
+        key, check = (_joined([rows[column(field, kind)].to_numpy() for field in fields]) for kind in HASHES)
+        own = rows["row_id"].to_numpy()
         keys, where, back = _unique(key)
         checks, kept = check[where], own[where].copy()
         new = np.ones(len(keys), bool)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from stages.lib.byte_columns import texts_of, where
 from stages.lib.quarantine import QUARANTINE, shortened
 from stages.plumbing.problem import Problem
 
@@ -187,7 +187,7 @@ class Lines:
             (pl.Series(starts[:-1]) + self.bytes).alias("offset"),
         )
         # polars has parsed them, so they are UTF-8.
-        lines = pl.Series("line", pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(starts), pa.py_buffer(data)))
+        lines = texts_of("line", data, starts)
         broken = []
         for index in self._doubtful(table, lines):
             line = data[starts[index] : ends[index]]
@@ -243,7 +243,7 @@ def _line_ends(data: bytes) -> np.ndarray:
     """Where the line ends stand (i64)."""
     letters = np.frombuffer(data, np.uint8)
     portions = range(0, len(letters), PORTION)
-    found = [np.flatnonzero(letters[begun : begun + PORTION] == ord("\n")) + begun for begun in portions]
+    found = [where(letters[begun : begun + PORTION] == ord("\n")) + begun for begun in portions]
     return np.concatenate(found)
 
 

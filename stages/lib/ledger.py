@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from stages.lib.measures import CHARS, column
 from stages.lib.near_rows import Similar
 
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near_duplicate"
@@ -28,14 +29,14 @@ class Ledger:
         self._hashes: dict[str, list[pl.Series]] = {name: [] for name in fields}
 
     def add(self, kept: pl.DataFrame, set_aside: pl.DataFrame, changed: dict[str, int]) -> None:
-        """Enter one block: its kept rows, its rows set aside (column `reason`), the rows that each rule changed."""
+        """Enter one block: its `measured` rows kept, those set aside (column `reason`), the rows each rule changed."""
         self.read += kept.height + set_aside.height
         self.kept += kept.height
         self.reasons.update(dict(set_aside["reason"].value_counts().iter_rows()))
         self.changed.update(changed)
         for name in self.fields:
-            self._chars[name] += int(kept[name].str.len_chars().sum())
-            self._hashes[name].append(kept[name].hash())
+            self._chars[name] += int(kept[column(name, CHARS)].sum())
+            self._hashes[name].append(kept[column(name, "hash")])
 
     @property
     def duplicates(self) -> int:
@@ -63,7 +64,11 @@ class Ledger:
             "quarantined": self.quarantined,
             "reasons": {name: n for name, n in sorted(self.reasons.items()) if n and name not in APART},
             "changed": dict(sorted(self.changed.items())),
-            "distinct": {name: pl.concat(parts).n_unique() if parts else 0 for name, parts in self._hashes.items()},
+            "distinct": self._distinct(),
             "mean_chars": {name: round(self._chars[name] / max(self.kept, 1), 6) for name in self.fields},
             "columns": ["row_id", "line", *self.fields],
         }
+
+    def _distinct(self) -> dict[str, int]:
+        hashes = pl.DataFrame({name: pl.concat(parts) if parts else [] for name, parts in self._hashes.items()})
+        return hashes.select(pl.all().n_unique()).row(0, named=True)  # one frame, so that each has a thread

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
+
+from stages.lib.byte_columns import bytes_of, ends_of, texts_of, where, without
 
 # White space of ASCII, the separators 1C-1F included, as Unicode has it.
 WHITE = "\t\n\v\f\r\x1c\x1d\x1e\x1f "
-SPACE = np.uint8(32)
+SPACE, AND, LESS = np.frombuffer(b" &<", np.uint8)
 # Bytes looked at in one go: what the processor's cache holds together with the masks made of them.
 BYTES = 1 << 19
 # White space at the end of a text that is looked at byte by byte, all texts at a time.
 TAIL = 16
+NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Sorted:
     """texts: the column with ASCII's white space put right, if that was asked for, in the rest too.
 
     spaced, rest: for each text whether that was a change, and whether it is not plain. Null is neither.
+    uncommon: of each text only the uncommon characters, as the function of that name gives them.
     """
 
     texts: pl.Series
     spaced: np.ndarray
     rest: np.ndarray
+    uncommon: pl.Series
 
 
 def sort_out(texts: pl.Series, *, spaces: bool) -> Sorted:
@@ -37,26 +41,36 @@ def sort_out(texts: pl.Series, *, spaces: bool) -> Sorted:
 
     No byte of a wide character looks like white space, so that texts of any characters come out right.
     """
-    letters, ends = _bytes_of(texts)
+    letters, ends = bytes_of(texts)
     rest, changed = np.zeros(texts.len(), bool), np.zeros(texts.len(), bool)
-    tidy, lengths = np.empty(len(letters) if spaces else 0, np.uint8), np.diff(ends)
-    written = 0
+    even, lengths = np.empty(len(letters) if spaces else 0, np.uint8), np.diff(ends)
+    gone, strange_letters, strange_counts = [NONE], [NONE.astype(np.uint8)], np.zeros(texts.len(), np.int64)
     for begun, ended in _portions(ends):
-        part, starts = letters[ends[begun] : ends[ended]], ends[begun : ended + 1] - ends[begun]
-        odd, suspicious = _marks(part)
-        rest[begun:ended] = _any(suspicious, starts)
+        first, here = ends[begun], slice(begun, ended)
+        part, starts = letters[first : ends[ended]], ends[begun : ended + 1] - first
+        # Few bytes tell anything, and what they tell is asked of them alone.
+        telling = _unprintable(part)
+        telling |= part == AND
+        telling |= part == LESS
+        places = where(telling)
+        kinds, cuts = part[places], np.searchsorted(places, starts)
+        odd = _is_odd(kinds)
+        rest[here] = _counted(~odd, cuts) > 0
+        strange = ~(odd | (kinds == AND) | (kinds == LESS))
+        strange_letters.append(kinds[strange])
+        strange_counts[here] = _counted(strange, cuts)
         if spaces:
-            needless = _needless(part, odd, starts)
-            changed[begun:ended] = _any(odd | needless, starts)
-            lengths[begun:ended] -= np.diff(np.searchsorted(np.flatnonzero(needless), starts))
-            kept = np.maximum(part, odd.view(np.uint8) * SPACE)[~needless]
-            tidy[written : written + len(kept)] = kept
-            written += len(kept)
-    if not spaces:
-        return Sorted(texts, changed, rest)
-    held = pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(_sums(lengths)), pa.py_buffer(tidy[:written]))
-    whole = pl.Series(texts.name, held)
-    return Sorted(whole.zip_with(texts.is_not_null(), texts) if texts.null_count() else whole, changed, rest)
+            needless = where(_needless(part, places[odd], starts))
+            fewer = np.diff(np.searchsorted(needless, starts))
+            lengths[here] -= fewer
+            changed[here] = (fewer > 0) | (_counted(odd, cuts) > 0)
+            gone.append(needless + first)
+            even[first : ends[ended]] = part
+            even[places[odd] + first] = SPACE
+    if spaces:
+        tidy = texts_of(texts.name, without(even, np.concatenate(gone)), ends_of(lengths))
+        texts = tidy.zip_with(texts.is_not_null(), texts) if texts.null_count() else tidy
+    return Sorted(texts, changed, rest, texts_of(texts.name, np.concatenate(strange_letters), ends_of(strange_counts)))
 
 
 def uncommon(texts: pl.Series) -> pl.Series:
@@ -64,34 +78,21 @@ def uncommon(texts: pl.Series) -> pl.Series:
 
     They are few, so that a search for some of them among these is all but free.
     """
-    letters, ends = _bytes_of(texts)
-    kept, lengths = [], np.zeros(len(ends) - 1, np.int64)
+    letters, ends = bytes_of(texts)
+    kept, counts = [NONE.astype(np.uint8)], np.zeros(texts.len(), np.int64)
     for begun, ended in _portions(ends):
         part = letters[ends[begun] : ends[ended]]
-        common = part - SPACE
-        common = np.less(common, 95, out=common.view(bool))
-        common |= _is_odd(part)
-        found = np.flatnonzero(np.logical_not(common, out=common))
-        lengths[begun:ended] = np.diff(np.searchsorted(found, ends[begun : ended + 1] - ends[begun]))
-        kept.append(part[found])
-    held = pa.LargeStringArray.from_buffers(
-        len(lengths), pa.py_buffer(_sums(lengths)), pa.py_buffer(np.concatenate(kept) if kept else b"")
-    )
-    return pl.Series(texts.name, held)
+        places = where(_unprintable(part))
+        kinds, cuts = part[places], np.searchsorted(places, ends[begun : ended + 1] - ends[begun])
+        strange = ~_is_odd(kinds)
+        kept.append(kinds[strange])
+        counts[begun:ended] = _counted(strange, cuts)
+    return texts_of(texts.name, np.concatenate(kept), ends_of(counts))
 
 
-def _sums(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)])
-
-
-def _bytes_of(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 of all texts in one array (u8), and where each begins and ends in it (i64, one more than texts)."""
-    held = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, content = held.buffers()
-    if content is None or not len(held):
-        return np.empty(0, np.uint8), np.zeros(len(held) + 1, np.int64)
-    ends = np.frombuffer(offsets, np.int64)[held.offset : held.offset + len(held) + 1]
-    return np.frombuffer(content, np.uint8)[ends[0] : ends[-1]], ends - ends[0]
+def _counted(flags: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """How many of the flags are set between one cut and the next."""
+    return np.diff(np.concatenate([[0], np.cumsum(flags)])[cuts])
 
 
 def _portions(ends: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -101,36 +102,26 @@ def _portions(ends: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
 
 
-def _marks(letters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each byte: is it white space other than the space, and does it make its text one of the rest.
-
-    Unsigned bytes wrap around, so that one comparison tests a range; results go into the arrays at hand, since new
-    ones cost more than the comparisons.
-    """
-    odd = _is_odd(letters)
-    suspicious = letters > 126
-    found = letters == ord("&")
-    suspicious |= found
-    suspicious |= np.equal(letters, ord("<"), out=found)
-    control = np.greater(np.less(letters, SPACE, out=found), odd, out=found)  # a control character, and not `odd`
-    suspicious |= control
-    return odd, suspicious
+def _unprintable(letters: np.ndarray) -> np.ndarray:
+    """For each byte whether it is no printable character of ASCII. Unsigned, so that one comparison tests a range."""
+    shifted = letters - SPACE
+    return np.greater(shifted, 94, out=shifted.view(bool))
 
 
 def _is_odd(letters: np.ndarray) -> np.ndarray:
-    odd = letters - np.uint8(9)
-    odd = np.less(odd, 5, out=odd.view(bool))
-    separator = letters - np.uint8(28)
-    odd |= np.less(separator, 4, out=separator.view(bool))
-    return odd
+    """For each byte whether it is white space other than the space."""
+    return (letters - np.uint8(9) < 5) | (letters - np.uint8(28) < 4)
 
 
 def _needless(letters: np.ndarray, odd: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """For each byte: is it white space at an end of its text, or after other white space of it."""
+    """For each byte: is it white space at an end of its text, or after other white space of it.
+
+    odd: where white space other than the space is.
+    """
     white = letters == SPACE
-    white |= odd
-    needless = white.copy()
-    needless[1:] &= white[:-1]
+    white[odd] = True
+    needless = np.empty_like(white)
+    np.logical_and(white[1:], white[:-1], out=needless[1:])
     some = np.flatnonzero(np.diff(starts))
     first, last = starts[some], starts[some + 1] - 1
     needless[first] = white[first]
@@ -142,12 +133,3 @@ def _needless(letters: np.ndarray, odd: np.ndarray, starts: np.ndarray) -> np.nd
     for begun, ended in zip(first.tolist(), last.tolist(), strict=True):
         needless[begun + len(letters[begun : ended + 1].tobytes().rstrip(WHITE.encode())) : ended + 1] = True
     return needless
-
-
-def _any(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """For each text whether the mask (one truth value per byte) holds anywhere in it."""
-    found = np.zeros(len(starts) - 1, bool)
-    some = np.flatnonzero(np.diff(starts))
-    if len(some):
-        found[some] = np.maximum.reduceat(mask.view(np.uint8), starts[:-1][some]).view(bool)
-    return found

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from stages.lib.languages import Languages, surely_other
+from stages.lib.measures import CHARS, column
 from stages.lib.texts import Characters, Rule, put_right, text_rules
 from stages.plumbing.section import Section
 
@@ -74,7 +75,16 @@ def put_right_rows(rows: pl.DataFrame, fields: list[str], section: Clean) -> tup
     # All fields as one column: the rules take as many steps for few texts as for many.
     texts, changed = put_right(pl.concat([rows[name].alias("text") for name in fields]), rules_of(section))
     parts = [texts.slice(number * rows.height, rows.height).alias(name) for number, name in enumerate(fields)]
-    return rows.with_columns(parts), {rule: np.unique(index % rows.height) for rule, index in changed.items()}
+    return rows.with_columns(parts), {
+        rule: _distinct(index % rows.height, rows.height) for rule, index in changed.items()
+    }
+
+
+def _distinct(places: np.ndarray, rows: int) -> np.ndarray:
+    """The places, all below `rows`, in ascending order and each once."""
+    there = np.zeros(rows, bool)
+    there[places] = True
+    return np.flatnonzero(there)
 
 
 def reasons(inputs: list[str], section: Clean) -> dict[str, pl.Expr]:
@@ -89,16 +99,15 @@ def reasons(inputs: list[str], section: Clean) -> dict[str, pl.Expr]:
         asked["stub"] = _is_stub(response)
     if section.rules.same_as_input:
         asked["same_as_input"] = pl.any_horizontal([response == text for text in texts])
-    input_chars = [text.str.len_chars() for text in texts]
-    response_chars = [response.str.len_chars()]
     return {
         **asked,
-        **_outside("input", input_chars, section.min_input_chars, section.max_input_chars),
-        **_outside("response", response_chars, section.min_response_chars, section.max_response_chars),
+        **_outside("input", inputs, section.min_input_chars, section.max_input_chars),
+        **_outside("response", ["response"], section.min_response_chars, section.max_response_chars),
     }
 
 
-def _outside(what: str, chars: list[pl.Expr], least: int, most: int | None) -> dict[str, pl.Expr]:
+def _outside(what: str, fields: list[str], least: int, most: int | None) -> dict[str, pl.Expr]:
+    chars = [pl.col(column(field, CHARS)) for field in fields]
     limits = {f"short_{what}": pl.any_horizontal([count < least for count in chars])}
     if most is not None:
         limits[f"long_{what}"] = pl.any_horizontal([count > most for count in chars])
@@ -114,10 +123,9 @@ def _is_stub(text: pl.Expr) -> pl.Expr:
 
 
 def sorted_out(rows: pl.DataFrame, inputs: list[str], section: Clean) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows to keep, and those set aside with a column `reason`."""
+    """The `measured` rows to keep, and those set aside with a column `reason`."""
     asked = {reason: holds.fill_null(value=False) for reason, holds in reasons(inputs, section).items()}
-    # Lazy, so that the lengths, which two reasons ask for, are counted once.
-    bad = rows.lazy().select(pl.any_horizontal(asked.values())).collect().to_series()
+    bad = rows.select(pl.any_horizontal(asked.values())).to_series()
     # Only the few that go are asked which reason it is.
     out = rows.filter(bad)
     out = out.with_columns(reason=pl.coalesce([pl.when(holds).then(pl.lit(name)) for name, holds in asked.items()]))

@@ -19,7 +19,6 @@ from stages.lib import plain
 
 Characters = Literal["default", "strict", "any"]
 ROUNDS = 10
-NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
     Returns the texts, and for each rule the indices (some of them twice) of the texts that it changed.
     A text that still changes after ROUNDS rounds becomes null: rules that undo each other must not pass for clean.
     """
-    changed = {name: [NONE] for name in rules}
+    changed = {name: [plain.NONE] for name in rules}
     touching = {name for name, rule in rules.items() if rule.plain}
     parted = plain.sort_out(texts, spaces="white_space" in rules)
     if touching <= {"white_space"}:
@@ -205,8 +204,9 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
             changed["white_space"].append(np.flatnonzero(parted.spaced & ~parted.rest))
     else:
         where = np.arange(texts.len())
-    work = _Work(at(texts, where), at(parted.texts, where), parted.spaced[where], np.full(len(where), len(rules)))
-    done = [(NONE, texts.clear())]
+    work = _Work(*(at(column, where) for column in (texts, parted.texts, parted.uncommon)), parted.spaced[where])
+    work.due[:] = len(rules)
+    done = [(plain.NONE, texts.clear())]
     for _ in range(ROUNDS):
         if not len(where):
             break
@@ -226,24 +226,24 @@ class _Work:
     itself and those before it due in the next round, and those after it in this one.
     """
 
-    def __init__(self, texts: pl.Series, tidy: pl.Series, spaced: np.ndarray, due: np.ndarray) -> None:
-        """tidy: the texts with nothing but ASCII's white space put right; spaced: for which of them it is a change."""
+    def __init__(self, texts: pl.Series, tidy: pl.Series, uncommon: pl.Series, spaced: np.ndarray) -> None:
+        """tidy: the texts with nothing but ASCII's white space put right; spaced: for which of them it is a change.
+
+        uncommon: their uncommon characters (see stages.lib.plain).
+        """
         self.texts = texts
-        self.due = due
+        self.due = np.zeros(texts.len(), int)
         self._tidy, self._spaced = tidy, spaced
         self._touched = np.zeros(texts.len(), bool)
-        # Their uncommon characters (see stages.lib.plain), which texts have some, and where this is not known yet.
-        self._uncommon = pl.Series([""]).new_from_index(0, texts.len())
-        self._special = np.zeros(texts.len(), bool)
-        self._stale = np.ones(texts.len(), bool)
+        self._uncommon, self._special = uncommon, (uncommon != "").to_numpy()
+        # The texts whose uncommon characters may be others by now.
+        self._stale = np.zeros(texts.len(), bool)
 
     def part(self, index: np.ndarray) -> "_Work":
         """These texts alone, for another round; this one has put their white space right."""
         texts = at(self.texts, index)
-        part = _Work(texts, texts, np.zeros(texts.len(), bool), self.due[index])
-        part._uncommon, part._special, part._stale = (
-            at(self._uncommon, index), self._special[index], self._stale[index],
-        )  # fmt: skip
+        part = _Work(texts, texts, at(self._uncommon, index), np.zeros(texts.len(), bool))
+        part.due, part._stale = self.due[index], self._stale[index]
         return part
 
     def round(self, rules: dict[str, Rule]) -> dict[str, np.ndarray]:
@@ -284,7 +284,7 @@ class _Work:
         if rule.find and len(asked):
             asked = asked[_where(at(self.texts, asked), rule.find(pl.col(self.texts.name)))]
         if not len(asked):
-            return NONE, self.texts.clear()
+            return plain.NONE, self.texts.clear()
         before = at(self.texts, asked)
         after = rule.fix(before)
         differs = before != after

@@ -5,6 +5,9 @@ import random
 import polars as pl
 
 from stages.lib.duplicates import Seen
+from stages.lib.measures import measured
+
+FIELDS = ["title", "response"]
 
 
 def test_the_first_row_stands_for_its_duplicates_across_all_blocks():
@@ -17,9 +20,9 @@ def test_the_first_row_stands_for_its_duplicates_across_all_blocks():
         row_id += len(rows)
         table = pl.DataFrame(rows, {"title": pl.String, "response": pl.String}, orient="row")
         expected = [known.setdefault(row, own) for row, own in zip(rows, ids, strict=True)]
-        assert seen.first(table, ids).to_list() == expected
+        assert seen.first(measured(table.with_columns(ids), FIELDS), FIELDS).to_list() == expected
 
 
 def test_texts_that_only_read_the_same_when_joined_differ():
-    table = pl.DataFrame({"title": ["ab", "a"], "response": ["c", "bc"]})
-    assert Seen().first(table, pl.Series([1, 2])).to_list() == [1, 2]
+    table = pl.DataFrame({"row_id": [1, 2, 3], "title": ["ab", "a", "c"], "response": ["c", "bc", "ab"]})
+    assert Seen().first(measured(table, FIELDS), FIELDS).to_list() == [1, 2, 3]

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.lib.cleaning import Cleaning
+from stages.lib.measures import measured
 from stages.lib.readers import read
 from stages.lib.rules import Clean, Rules, put_right_rows, sorted_out
 from stages.lib.source import Source
@@ -81,14 +82,14 @@ def test_cleaning_twice_equals_cleaning_once(rows, characters):
     once, _ = put_right_rows(table, ["title", "response"], section)
     twice, changed = put_right_rows(once, ["title", "response"], section)
     assert twice.equals(once)
-    assert not any(places.len() for places in changed.values())
+    assert not any(len(places) for places in changed.values())
 
 
 @given(ROWS)
 @settings(max_examples=100, deadline=None)
 def test_a_row_is_kept_or_has_one_reason(rows):
     table = pl.DataFrame(rows, {"title": pl.String, "response": pl.String}, orient="row").with_row_index("row_id")
-    kept, out = sorted_out(table, ["title"], SECTION)
+    kept, out = sorted_out(measured(table, ["title", "response"]), ["title"], SECTION)
     assert kept.height + out.height == table.height
     assert out["reason"].null_count() == 0
     assert kept["response"].str.len_chars().is_between(3, 30).all()

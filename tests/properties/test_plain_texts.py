@@ -40,7 +40,9 @@ def test_without_the_rule_for_white_space_a_plain_text_stays_as_it_is(texts):
 
 @given(TEXTS)
 def test_uncommon_characters_are_all_there_and_in_order(texts):
-    uncommon = plain.uncommon(pl.Series("text", texts, pl.String)).to_list()
+    series = pl.Series("text", texts, pl.String)
+    uncommon = plain.uncommon(series).to_list()
+    assert uncommon == plain.sort_out(series, spaces=True).uncommon.to_list()
     assert uncommon == ["".join(re.findall(r"[^\x20-\x7e\t-\r\x1c-\x1f]", text or "")) for text in texts]
 
 
@@ -48,7 +50,8 @@ def everything_is_odd(texts: pl.Series, *, spaces: bool) -> plain.Sorted:
     """Part no text from the others, and put white space right the slow way."""
     del spaces
     white = texts.str.replace_all(r"[\t-\r\x1c-\x1f ]+", " ").str.strip_chars(" ")
-    return plain.Sorted(white, (white != texts).fill_null(value=False).to_numpy(), np.ones(texts.len(), bool))
+    spaced = (white != texts).fill_null(value=False).to_numpy()
+    return plain.Sorted(white, spaced, np.ones(texts.len(), bool), texts.fill_null(""))
 
 
 @pytest.mark.parametrize("characters", ["default", "any"])
