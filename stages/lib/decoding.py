@@ -12,7 +12,7 @@ from typing import BinaryIO
 from stages.lib import growth
 from stages.plumbing.problem import Problem
 
-BLOCK = 3 << 23
+BLOCK = 1 << 24
 SAMPLE = 1 << 20
 # A block is read on to the end of its last line when that is no more bytes away.
 LINE = 1 << 20
@@ -116,7 +116,7 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def blocks(path: Path, encoding: str) -> Iterator[bytes]:
-    """The file as UTF-8 in blocks of some 24 MiB, without a byte order mark.
+    """The file as UTF-8 in blocks of some 16 MiB, without a byte order mark.
 
     Bytes of a UTF-8 file are passed on as they are, so that the reader can set a damaged line aside by itself; in the
     other encodings what can not be decoded becomes U+FFFD. cp1252 is read as browsers do: its five holes are C1.

@@ -6,6 +6,7 @@ vector instructions over the bytes of a column, where regular expressions take s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from stages.lib.byte_columns import bytes_of, ends_of, texts_of, where, without
 WHITE = "\t\n\v\f\r\x1c\x1d\x1e\x1f "
 SPACE, AND, LESS = np.frombuffer(b" &<", np.uint8)
 # Bytes looked at in one go: what the processor's cache holds together with the masks made of them.
-BYTES = 1 << 19
+BYTES = 1 << 20
 # White space at the end of a text that is looked at byte by byte, all texts at a time.
 TAIL = 16
 NONE = np.empty(0, np.int64)
@@ -41,36 +42,37 @@ def sort_out(texts: pl.Series, *, spaces: bool) -> Sorted:
 
     No byte of a wide character looks like white space, so that texts of any characters come out right.
     """
+    parts = [_sorted(part, spaces=spaces) for part in _portions(texts)]
+    return Sorted(
+        _joined([part.texts for part in parts]),
+        np.concatenate([part.spaced for part in parts]),
+        np.concatenate([part.rest for part in parts]),
+        _joined([part.uncommon for part in parts]),
+    )
+
+
+def _sorted(texts: pl.Series, *, spaces: bool) -> Sorted:
     letters, ends = bytes_of(texts)
-    rest, changed = np.zeros(texts.len(), bool), np.zeros(texts.len(), bool)
-    even, lengths = np.empty(len(letters) if spaces else 0, np.uint8), np.diff(ends)
-    gone, strange_letters, strange_counts = [NONE], [NONE.astype(np.uint8)], np.zeros(texts.len(), np.int64)
-    for begun, ended in _portions(ends):
-        first, here = ends[begun], slice(begun, ended)
-        part, starts = letters[first : ends[ended]], ends[begun : ended + 1] - first
-        # Few bytes tell anything, and what they tell is asked of them alone.
-        telling = _unprintable(part)
-        telling |= part == AND
-        telling |= part == LESS
-        places = where(telling)
-        kinds, cuts = part[places], np.searchsorted(places, starts)
-        odd = _is_odd(kinds)
-        rest[here] = _counted(~odd, cuts) > 0
-        strange = ~(odd | (kinds == AND) | (kinds == LESS))
-        strange_letters.append(kinds[strange])
-        strange_counts[here] = _counted(strange, cuts)
-        if spaces:
-            needless = where(_needless(part, places[odd], starts))
-            fewer = np.diff(np.searchsorted(needless, starts))
-            lengths[here] -= fewer
-            changed[here] = (fewer > 0) | (_counted(odd, cuts) > 0)
-            gone.append(needless + first)
-            even[first : ends[ended]] = part
-            even[places[odd] + first] = SPACE
+    # Few bytes tell anything, and what they tell is asked of them alone.
+    telling = _unprintable(letters)
+    telling |= letters == AND
+    telling |= letters == LESS
+    places = where(telling)
+    kinds, cuts = letters[places], np.searchsorted(places, ends)
+    odd = _is_odd(kinds)
+    strange = ~(odd | (kinds == AND) | (kinds == LESS))
+    uncommon = texts_of(texts.name, kinds[strange], ends_of(_counted(strange, cuts)))
+    rest, spaced = _counted(~odd, cuts) > 0, np.zeros(texts.len(), bool)
     if spaces:
-        tidy = texts_of(texts.name, without(even, np.concatenate(gone)), ends_of(lengths))
+        odd_places = places[odd]
+        needless = where(_needless(letters, odd_places, ends))
+        fewer = np.diff(np.searchsorted(needless, ends))
+        spaced = (fewer > 0) | (_counted(odd, cuts) > 0)
+        even = letters.copy()
+        even[odd_places] = SPACE
+        tidy = texts_of(texts.name, without(even, needless), ends_of(np.diff(ends) - fewer))
         texts = tidy.zip_with(texts.is_not_null(), texts) if texts.null_count() else tidy
-    return Sorted(texts, changed, rest, texts_of(texts.name, np.concatenate(strange_letters), ends_of(strange_counts)))
+    return Sorted(texts, spaced, rest, uncommon)
 
 
 def uncommon(texts: pl.Series) -> pl.Series:
@@ -78,28 +80,36 @@ def uncommon(texts: pl.Series) -> pl.Series:
 
     They are few, so that a search for some of them among these is all but free.
     """
+    return _joined([_uncommon(part) for part in _portions(texts)])
+
+
+def _uncommon(texts: pl.Series) -> pl.Series:
     letters, ends = bytes_of(texts)
-    kept, counts = [NONE.astype(np.uint8)], np.zeros(texts.len(), np.int64)
-    for begun, ended in _portions(ends):
-        part = letters[ends[begun] : ends[ended]]
-        places = where(_unprintable(part))
-        kinds, cuts = part[places], np.searchsorted(places, ends[begun : ended + 1] - ends[begun])
-        strange = ~_is_odd(kinds)
-        kept.append(kinds[strange])
-        counts[begun:ended] = _counted(strange, cuts)
-    return texts_of(texts.name, np.concatenate(kept), ends_of(counts))
+    places = where(_unprintable(letters))
+    kinds, cuts = letters[places], np.searchsorted(places, ends)
+    strange = ~_is_odd(kinds)
+    return texts_of(texts.name, kinds[strange], ends_of(_counted(strange, cuts)))
+
+
+def _portions(texts: pl.Series) -> Iterator[pl.Series]:
+    """The texts in portions of some BYTES each, or of one text that is longer."""
+    size = pl.col(texts.name).str.len_bytes().fill_null(0).cast(pl.Int64)
+    ends = texts.to_frame().select(size.cum_sum()).to_series().to_numpy()
+    if not len(ends) or ends[-1] <= BYTES:
+        yield texts
+        return
+    cuts = np.unique([0, *np.searchsorted(ends, np.arange(BYTES, ends[-1], BYTES)), len(ends)])
+    for begun, ended in pairwise(cuts.tolist()):
+        yield texts.slice(begun, ended - begun)
+
+
+def _joined(parts: list[pl.Series]) -> pl.Series:
+    return pl.concat(parts).rechunk() if len(parts) > 1 else parts[0]
 
 
 def _counted(flags: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """How many of the flags are set between one cut and the next."""
     return np.diff(np.concatenate([[0], np.cumsum(flags)])[cuts])
-
-
-def _portions(ends: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of texts of some BYTES each, or of one text that is longer."""
-    cuts = np.searchsorted(ends[:-1], np.arange(0, ends[-1], BYTES))
-    cuts = np.unique(np.append(cuts, len(ends) - 1))
-    yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
 
 
 def _unprintable(letters: np.ndarray) -> np.ndarray:
@@ -113,17 +123,17 @@ def _is_odd(letters: np.ndarray) -> np.ndarray:
     return (letters - np.uint8(9) < 5) | (letters - np.uint8(28) < 4)
 
 
-def _needless(letters: np.ndarray, odd: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _needless(letters: np.ndarray, odd: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """For each byte: is it white space at an end of its text, or after other white space of it.
 
-    odd: where white space other than the space is.
+    odd: where white space other than the space is. ends: see `bytes_of`.
     """
     white = letters == SPACE
     white[odd] = True
     needless = np.empty_like(white)
     np.logical_and(white[1:], white[:-1], out=needless[1:])
-    some = np.flatnonzero(np.diff(starts))
-    first, last = starts[some], starts[some + 1] - 1
+    some = np.flatnonzero(np.diff(ends))
+    first, last = ends[some], ends[some + 1] - 1
     needless[first] = white[first]
     for _ in range(TAIL):
         at_end = white[last] & (last >= first)
