@@ -16,6 +16,7 @@ from stages.lib.changes import page
 from stages.lib.cleaning import Cleaning
 from stages.lib.rules import Clean
 from stages.lib.source import Source, the_source_in
+from stages.plumbing import allocator
 from stages.plumbing.params import Sections
 from stages.plumbing.run import run
 
@@ -26,6 +27,7 @@ class Params(Sections):
 
 
 def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path) -> None:
+    allocator.keep_freed()
     params = Params.read()
     source = the_source_in(raw)
     cleaning = Cleaning(params.source, params.clean)
