@@ -95,9 +95,7 @@ def test_a_column_named_in_split_must_be_a_field(tmp_path):
     assert "split.group, not titel" in problem.wanted
 
 
-@pytest.mark.parametrize(
-    ("text", "says"), [("a: [", "expected node content"), ("- a", "a list"), ("", "a NoneType")]
-)
+@pytest.mark.parametrize(("text", "says"), [("a: [", "expected node content"), ("- a", "a list"), ("", "a NoneType")])
 def test_a_file_that_is_no_recipe_is_told(tmp_path, text, says):
     path = tmp_path / "params.yaml"
     path.write_text(text)
