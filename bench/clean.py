@@ -130,6 +130,7 @@ def compare(rows: int, runs: int, data: Path) -> None:
                     old.unlink()  # as DVC does; to replace a large file waits for the disk
                 for old in folder.glob("*.cache"):
                     shutil.rmtree(old)
+                os.sync()  # what the side before has still to write is none of this one's business
                 took[side].append(measured(command, folder / "log"))
         size = (folder / "raw/rows.jsonl").stat().st_size / 1e6
         os.chdir(ROOT)
