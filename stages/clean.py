@@ -27,7 +27,6 @@ class Params(Sections):
 
 
 def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path) -> None:
-    allocator.keep_freed()
     params = Params.read()
     source = the_source_in(raw)
     cleaning = Cleaning(params.source, params.clean)
@@ -41,4 +40,5 @@ def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path)
 
 
 if __name__ == "__main__":
+    allocator.keep_freed()
     run(main)

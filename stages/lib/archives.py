@@ -33,7 +33,7 @@ def take_out(archive: Path, wanted: str, target: Path) -> str:
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         told = " ".join(str(error).split())
         raise Problem(str(archive), told, "a complete zip archive", "download it again, or leave member: out") from None
-    except (RuntimeError, NotImplementedError) as error:  # a password is wanted; a method that Python does not know
+    except RuntimeError as error:  # a password is wanted, or the method is one that Python does not know
         told = " ".join(str(error).split())
         raise Problem(str(archive), told, "a zip archive that opens", "unpack it yourself") from None
     return member.filename

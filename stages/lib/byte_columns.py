@@ -27,7 +27,7 @@ def texts_of(name: str, letters: bytes | np.ndarray, ends: np.ndarray) -> pl.Ser
 
 
 def bytes_of(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The UTF-8 of all texts in one array (u8), and where each begins and ends in it (i64, one more than texts)."""
+    """The UTF-8 of all texts, or all binary values, in one array (u8), and where each begins and ends in it (i64)."""
     held = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, content = held.buffers()
     if content is None or not len(held):
@@ -53,8 +53,7 @@ def without(letters: np.ndarray, places: np.ndarray) -> np.ndarray:
     runs = pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), len(cuts) - 1, [None, pa.py_buffer(cuts), pa.py_buffer(letters)]
     )
-    kept = pl.Series(_Capsule(runs)).gather_every(2).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return np.frombuffer(kept.buffers()[2], np.uint8)
+    return bytes_of(pl.Series(_Capsule(runs)).gather_every(2))[0]
 
 
 def where(mask: np.ndarray) -> np.ndarray:

@@ -40,22 +40,26 @@ def clean_rows(inputs: list[str]) -> "type[pa.DataFrameModel]":
     """The model for these input fields: identity, place and texts, nothing missing, nothing empty, in this order."""
     # pandera does without them (its issue 2387) but loads them where it can: a tenth of the time of a million rows.
     with _without("pandas", "hypothesis"):
-        import pandera.polars as pa
-
-        class CleanRows(pa.DataFrameModel):
-            row_id: int = pa.Field(ge=1, unique=True)
-            line: int = pa.Field(ge=1)
-
-            class Config:
-                strict = True
-                ordered = True
-
-        text = {"str_length": {"min_value": 1}, "nullable": False}
-        names = [*inputs, "response"]
-        body = {"__annotations__": dict.fromkeys(names, str), **{name: pa.Field(**text) for name in names}}
-        model = type("CleanRows", (CleanRows,), body)
+        model = _model(inputs)
         hold(model.empty(), model)  # the first check loads the rest of pandera
-        return model
+    return model
+
+
+def _model(inputs: list[str]) -> "type[pa.DataFrameModel]":
+    import pandera.polars as pa
+
+    class CleanRows(pa.DataFrameModel):
+        row_id: int = pa.Field(ge=1, unique=True)
+        line: int = pa.Field(ge=1)
+
+        class Config:
+            strict = True
+            ordered = True
+
+    text = {"str_length": {"min_value": 1}, "nullable": False}
+    names = [*inputs, "response"]
+    body = {"__annotations__": dict.fromkeys(names, str), **{name: pa.Field(**text) for name in names}}
+    return type("CleanRows", (CleanRows,), body)
 
 
 def hold(rows: "pl.DataFrame", model: "type[pa.DataFrameModel]") -> None:

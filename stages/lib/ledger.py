@@ -64,11 +64,7 @@ class Ledger:
             "quarantined": self.quarantined,
             "reasons": {name: n for name, n in sorted(self.reasons.items()) if n and name not in APART},
             "changed": dict(sorted(self.changed.items())),
-            "distinct": self._distinct(),
+            "distinct": {name: pl.concat(parts).n_unique() if parts else 0 for name, parts in self._hashes.items()},
             "mean_chars": {name: round(self._chars[name] / max(self.kept, 1), 6) for name in self.fields},
             "columns": ["row_id", "line", *self.fields],
         }
-
-    def _distinct(self) -> dict[str, int]:
-        hashes = pl.DataFrame({name: pl.concat(parts) if parts else [] for name, parts in self._hashes.items()})
-        return hashes.select(pl.all().n_unique()).row(0, named=True)  # one frame, so that each has a thread

@@ -61,7 +61,7 @@ def _sorted(texts: pl.Series, *, spaces: bool) -> Sorted:
     kinds, cuts = letters[places], np.searchsorted(places, ends)
     odd = _is_odd(kinds)
     strange = ~(odd | (kinds == AND) | (kinds == LESS))
-    uncommon = texts_of(texts.name, kinds[strange], ends_of(_counted(strange, cuts)))
+    special = texts_of(texts.name, kinds[strange], ends_of(_counted(strange, cuts)))
     rest, spaced = _counted(~odd, cuts) > 0, np.zeros(texts.len(), bool)
     if spaces:
         odd_places = places[odd]
@@ -72,7 +72,7 @@ def _sorted(texts: pl.Series, *, spaces: bool) -> Sorted:
         even[odd_places] = SPACE
         tidy = texts_of(texts.name, without(even, needless), ends_of(np.diff(ends) - fewer))
         texts = tidy.zip_with(texts.is_not_null(), texts) if texts.null_count() else tidy
-    return Sorted(texts, spaced, rest, uncommon)
+    return Sorted(texts, spaced, rest, special)
 
 
 def uncommon(texts: pl.Series) -> pl.Series:
@@ -80,15 +80,7 @@ def uncommon(texts: pl.Series) -> pl.Series:
 
     They are few, so that a search for some of them among these is all but free.
     """
-    return _joined([_uncommon(part) for part in _portions(texts)])
-
-
-def _uncommon(texts: pl.Series) -> pl.Series:
-    letters, ends = bytes_of(texts)
-    places = where(_unprintable(letters))
-    kinds, cuts = letters[places], np.searchsorted(places, ends)
-    strange = ~_is_odd(kinds)
-    return texts_of(texts.name, kinds[strange], ends_of(_counted(strange, cuts)))
+    return sort_out(texts, spaces=False).uncommon
 
 
 def _portions(texts: pl.Series) -> Iterator[pl.Series]:

@@ -159,8 +159,7 @@ def _spaced(texts: pl.Series) -> pl.Series:
     """Runs of white space to one space, both ends trimmed."""
     text = pl.col(texts.name)
     wide = _where(texts, text.str.len_bytes() != text.str.len_chars())
-    if len(wide):
-        texts = put(texts, wide, at(texts, wide).str.replace_all(_WIDE_SPACE, " "))
+    texts = put(texts, wide, at(texts, wide).str.replace_all(_WIDE_SPACE, " "))
     return plain.sort_out(texts, spaces=True).texts
 
 
@@ -204,8 +203,8 @@ def put_right(texts: pl.Series, rules: dict[str, Rule]) -> tuple[pl.Series, dict
             changed["white_space"].append(np.flatnonzero(parted.spaced & ~parted.rest))
     else:
         where = np.arange(texts.len())
-    work = _Work(*(at(column, where) for column in (texts, parted.texts, parted.uncommon)), parted.spaced[where])
-    work.due[:] = len(rules)
+    due = np.full(len(where), len(rules))
+    work = _Work(due, *(at(column, where) for column in (texts, parted.texts, parted.uncommon)), parted.spaced[where])
     done = [(plain.NONE, texts.clear())]
     for _ in range(ROUNDS):
         if not len(where):
@@ -226,13 +225,15 @@ class _Work:
     itself and those before it due in the next round, and those after it in this one.
     """
 
-    def __init__(self, texts: pl.Series, tidy: pl.Series, uncommon: pl.Series, spaced: np.ndarray) -> None:
+    def __init__(
+        self, due: np.ndarray, texts: pl.Series, tidy: pl.Series, uncommon: pl.Series, spaced: np.ndarray
+    ) -> None:
         """tidy: the texts with nothing but ASCII's white space put right; spaced: for which of them it is a change.
 
         uncommon: their uncommon characters (see stages.lib.plain).
         """
+        self.due = due
         self.texts = texts
-        self.due = np.zeros(texts.len(), int)
         self._tidy, self._spaced = tidy, spaced
         self._touched = np.zeros(texts.len(), bool)
         self._uncommon, self._special = uncommon, (uncommon != "").to_numpy()
@@ -242,8 +243,8 @@ class _Work:
     def part(self, index: np.ndarray) -> "_Work":
         """These texts alone, for another round; this one has put their white space right."""
         texts = at(self.texts, index)
-        part = _Work(texts, texts, at(self._uncommon, index), np.zeros(texts.len(), bool))
-        part.due, part._stale = self.due[index], self._stale[index]
+        part = _Work(self.due[index], texts, texts, at(self._uncommon, index), np.zeros(texts.len(), bool))
+        part._stale = self._stale[index]
         return part
 
     def round(self, rules: dict[str, Rule]) -> dict[str, np.ndarray]:

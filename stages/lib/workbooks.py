@@ -18,7 +18,7 @@ MAX_DEFLATE = 1032
 PARTS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
 LISTED = 10
 # What zipfile raises for an archive that is damaged, encrypted or packed by a method that it does not know.
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 
 
 def records(path: Path, source: Source) -> Iterator[Record]:
