@@ -33,7 +33,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Afina needs Python 3.11 to 3.13, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+# As pip does for what it copies: images that set PYTHONDONTWRITEBYTECODE would compile our modules anew in every stage.
+	$(BIN)/python -m compileall -q afina stages
 	touch $(READY)
 
 clean:  ## remove the environment and caches of tools; data, models and DVC's cache stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find afina stages -name __pycache__ -prune -exec rm -rf {} +
