@@ -3,9 +3,11 @@
 import codecs
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,8 @@ LINE = 1 << 20
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+HIGH = bytes(range(0x80, 0x100))
+BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 # The longer mark comes first: UTF-32 begins like UTF-16.
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -91,18 +95,29 @@ def _to_a_line_end(file: BinaryIO, size: int) -> int:
 
 
 def encoding_of(start: bytes) -> str:
-    """The encoding that the first bytes show: a byte order mark, NULs at every other place, else UTF-8 or cp1252.
-
-    UTF-8 is believed when at least half of the lines with bytes beyond ASCII are valid UTF-8: one damaged line is then
-    set aside by itself instead of turning every accent of the file into mojibake.
-    """
+    """The encoding that the first bytes show: a byte order mark, NULs at every other place, else UTF-8 or cp1252."""
     for mark, name in MARKS:
         if start.startswith(mark):
             return name
-    even, odd = start[0:4096:2].count(0), start[1:4096:2].count(0)
+    even, odd = _nuls(start[:4096])
     if max(even, odd) > len(start[:4096]) // 5 and min(even, odd) * 4 < max(even, odd):
         return "utf-16-be" if even > odd else "utf-16-le"
-    telling = [line for line in start.split(b"\n")[:-1] or [start] if not line.isascii()]
+    return _utf8_or_cp1252(start)
+
+
+def _nuls(content: bytes) -> tuple[int, int]:
+    """How many NULs stand at even places, and at odd ones."""
+    return content[::2].count(0), content[1::2].count(0)
+
+
+def _utf8_or_cp1252(start: bytes) -> str:
+    """UTF-8 is believed when at least half of the lines with bytes beyond ASCII are valid UTF-8.
+
+    One damaged line is then set aside by itself instead of turning every accent of the file into mojibake. Where all
+    stands in one line, its runs of bytes beyond ASCII are asked; the last one may be cut.
+    """
+    *lines, line = start.split(b"\n")
+    telling = [line for line in lines or BEYOND_ASCII.findall(line.rstrip(HIGH)) if not line.isascii()]
     valid = sum(_is_utf8(line) for line in telling)
     return "utf-8" if valid * 2 >= len(telling) else "cp1252"
 
@@ -115,25 +130,59 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
+def codec_of(path: Path, encoding: str) -> str:
+    """The encoding to read the file by: for auto what its first bytes show, for UTF-16 which of its kinds they are.
+
+    Raises Problem for UTF-16 by order of the recipe where not one NUL is: any mark or digit of ASCII would be one.
+    """
+    if encoding not in ("auto", "utf-16"):
+        return encoding
+    start = sample(path)
+    found = encoding_of(start)
+    if encoding == "auto" or found.startswith("utf-16"):
+        return found
+    even, odd = _nuls(start)
+    if even == odd:
+        told, wanted = f"{found}, by its first bytes", "UTF-16, as source.encoding says"
+        raise Problem(str(path), told, wanted, "set source.encoding: auto")
+    return "utf-16-be" if even > odd else "utf-16-le"
+
+
 def blocks(path: Path, encoding: str) -> Iterator[bytes]:
     """The file as UTF-8 in blocks of some 16 MiB, without a byte order mark.
 
     Bytes of a UTF-8 file are passed on as they are, so that the reader can set a damaged line aside by itself; in the
     other encodings what can not be decoded becomes U+FFFD. cp1252 is read as browsers do: its five holes are C1.
     """
-    found = encoding_of(sample(path)) if encoding in ("auto", "utf-16") else encoding
-    # UTF-16 by order of the recipe: which of the two kinds, without a mark, the bytes show.
-    encoding = found if encoding == "auto" or found.startswith("utf-16") else encoding
+    codec = codec_of(path, encoding)
     with unpacked(path) as file:
-        if encoding in ("utf-8", "utf-8-sig"):
-            for number, piece in enumerate(_pieces(file, path, BLOCK)):
-                yield piece if number else piece.removeprefix(codecs.BOM_UTF8)
-            return
-        if encoding == "cp1252":
-            import ftfy.bad_codecs  # noqa: F401 - registers the codec
+        pieces = _pieces(file, path, BLOCK)
+        if encoding == "auto" and codec in ("utf-8", "cp1252"):
+            # ASCII is the same in both: the first bytes beyond it tell, however far from the start they are.
+            for piece in pieces:
+                if beyond := BEYOND_ASCII.search(piece):
+                    begun = piece.rfind(b"\n", 0, beyond.start()) + 1
+                    held = [piece, *islice(pieces, int(len(piece) < begun + SAMPLE))]
+                    codec = _utf8_or_cp1252(b"".join(held)[begun : begun + SAMPLE])
+                    pieces = chain(held, pieces)
+                    break
+                yield piece
+        elif codec.startswith("utf-8"):
+            pieces = _unmarked(pieces)
+        yield from pieces if codec.startswith("utf-8") else _decoded(pieces, codec)
 
-            encoding = "sloppy-windows-1252"
-        decoder = codecs.getincrementaldecoder(encoding)("replace")
-        for piece in _pieces(file, path, BLOCK):
-            yield decoder.decode(piece).encode("utf-8", "surrogatepass").removeprefix(codecs.BOM_UTF8)
-        yield decoder.decode(b"", final=True).encode()
+
+def _unmarked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for number, piece in enumerate(pieces):
+        yield piece if number else piece.removeprefix(codecs.BOM_UTF8)
+
+
+def _decoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
+    if codec == "cp1252":
+        import ftfy.bad_codecs  # noqa: F401 - registers the codec
+
+        codec = "sloppy-windows-1252"
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    for piece in pieces:
+        yield decoder.decode(piece).encode("utf-8", "surrogatepass").removeprefix(codecs.BOM_UTF8)
+    yield decoder.decode(b"", final=True).encode()

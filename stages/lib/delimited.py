@@ -4,11 +4,11 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from stages.lib import decoding
-from stages.lib.records import NO_UTF8, Record, Text, header, is_unicode
+from stages.lib.records import NO_UTF8, Record, Text, header, header_among, is_unicode
 from stages.lib.source import Source
 from stages.plumbing.problem import Problem
 
@@ -16,32 +16,34 @@ MAX_CELL_CHARS = 1 << 24
 # A file without line ends would have to be held whole.
 MAX_LINE_CHARS = 1 << 28
 MARKS = ",;\t|"
+# Lines after the first in which the header is looked for.
+LOOKED_AT = 20
 
 
 def records(path: Path, source: Source) -> Iterator[Record]:
     """The records below the header; raises Problem for a header without the columns, and where quotation breaks."""
     csv.field_size_limit(MAX_CELL_CHARS)
     text = Text(decoding.blocks(path, source.encoding))
-    begun, lines = _begun(_lines(text, path))
-    first = begun[-1]
+    lines = _lines(text, path)
+    begun = _begun(lines)
     # "sep=;" is what Excel writes to say what the delimiter is.
-    said = re.fullmatch(r"sep=(.)\s*", first)
+    said = re.fullmatch(r"sep=(.)\s*", begun[-1])
     if said:
         begun[-1] = "\n"
-        more, lines = _begun(lines)
-        first = more[-1]
-        begun += more
-    delimiter = source.delimiter or (said[1] if said else _delimiter(first, path, source))
-    reader = csv.reader(chain(begun, lines), delimiter=delimiter, strict=True)
+        begun += _begun(lines)
+    begun += islice(lines, LOOKED_AT)
     begins = 1
     names: list[str] = []
     try:
+        delimiter = source.delimiter or (said[1] if said else _delimiter(begun, path, source))
+        reader = csv.reader(chain(begun, lines), delimiter=delimiter, strict=True)
         for cells in reader:
             at, begins = begins, reader.line_num + 1
             if not any(cells):
                 continue
             if not names:
-                names = header(cells, source, f"{path}, line {at}")
+                do = "set source.delimiter, or correct source.columns" if len(cells) == 1 else "correct source.columns"
+                names = header(cells, source, f"{path}, line {at}", _records_of(begun, delimiter), do)
             else:
                 yield _record(at, cells, names, delimiter, damaged=text.damaged)
     except csv.Error as error:
@@ -73,23 +75,26 @@ def _lines(texts: Iterable[str], path: Path) -> Iterator[str]:
         yield rest
 
 
-def _begun(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
-    """The lines up to the first that is not blank, and the others."""
+def _begun(lines: Iterator[str]) -> list[str]:
+    """The lines up to the first that is not blank."""
     begun = []
     for line in lines:
         begun.append(line)
         if line.strip():
             break
-    return begun or [""], lines
+    return begun or [""]
 
 
-def _delimiter(first: str, path: Path, source: Source) -> str:
-    """The delimiter that makes the wanted columns of the header line, else the one that it uses most."""
-    wanted = set(source.columns.fields.values())
+def _records_of(lines: list[str], delimiter: str) -> list[tuple[str, list[str]]]:
+    """Where each record ends, and its cells, as far as that can be told from the first lines."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    return [(f"line {reader.line_num}", cells) for cells in reader if any(cells)]
+
+
+def _delimiter(begun: list[str], path: Path, source: Source) -> str:
+    """The delimiter that makes the wanted columns of one of the first records, else the most cells of the first."""
     tabs = path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".tsv") or source.format == "tsv"
     marks = sorted(MARKS, key=lambda mark: mark != "\t") if tabs else MARKS
-    for mark in marks:
-        names = next(csv.reader([first], delimiter=mark), [])
-        if wanted <= {name.strip().removeprefix("\ufeff") for name in names}:
-            return mark
-    return max(marks, key=first.count)
+    found = {mark: _records_of(begun, mark) for mark in marks}
+    making = [mark for mark in marks if header_among(found[mark], source)]
+    return making[0] if making else max(marks, key=lambda mark: len(found[mark][0][1]) if found[mark] else 0)

@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any
@@ -101,20 +101,41 @@ class Text:
         return text
 
 
-def all_there(found: list[str], source: Source, where: str) -> None:
-    """Raise Problem when a column that the recipe names is not among those found."""
+def all_there(found: list[str], source: Source, where: str, do: str = "correct source.columns") -> None:
+    """Raise Problem, with what to do, when a column that the recipe names is not among those found."""
     wanted = list(dict.fromkeys(source.columns.fields.values()))
     missing = [column for column in wanted if column not in found]
     if missing:
         listed = ", ".join(found[:LISTED]) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
         told = f"columns {listed or 'none'}; not there: {', '.join(missing)}"
-        raise Problem(where, told, f"columns {', '.join(wanted)}", "correct source.columns")
+        raise Problem(where, told, f"columns {', '.join(wanted)}", do)
 
 
-def header(cells: list[str | None], source: Source, where: str) -> list[str]:
-    """The names of the columns, trimmed; raises Problem when a wanted one is missing or stands there twice."""
-    names = [(cell or "").strip().removeprefix("\ufeff") for cell in cells]
-    all_there(names, source, where)
+Row = Sequence[str | None]
+
+
+def _names(cells: Row) -> list[str]:
+    return [(cell or "").strip().removeprefix("\ufeff") for cell in cells]
+
+
+def header_among(rows: Iterable[tuple[str, Row]], source: Source) -> str | None:
+    """The place of the first of some rows, each with its place, that has all wanted columns."""
+    wanted = set(source.columns.fields.values())
+    return next((place for place, cells in rows if wanted.issubset(_names(cells))), None)
+
+
+def header(
+    cells: Row, source: Source, where: str, rows: Iterable[tuple[str, Row]] = (), do: str = "correct source.columns"
+) -> list[str]:
+    """The names of the columns, trimmed; raises Problem when a wanted one is missing or stands there twice.
+
+    rows: with their places, some of those below; if the wanted columns stand in one of them, the problem says so.
+    do: what to do otherwise.
+    """
+    names = _names(cells)
+    if header_among([("", cells)], source) is None and (place := header_among(rows, source)):
+        do = f"the columns stand in {place}: delete what is above it"
+    all_there(names, source, where, do)
     twice = sorted({name for name in source.columns.fields.values() if names.count(name) > 1})
     if twice:
         told = f"more than one column {', '.join(twice)}"

@@ -15,7 +15,7 @@ Format = Literal["auto", "jsonl", "json", "csv", "tsv", "xlsx", "parquet"]
 Encoding = Literal["auto", "utf-8", "utf-16", "cp1252", "latin-1"]
 
 # Names that the tables of the pipeline give to columns of their own.
-RESERVED = ("row_id", "line", "response", "copy", "paraphrase")
+RESERVED = ("row_id", "line", "offset", "row_kept", "response", "copy", "paraphrase")
 POINTER_SUFFIXES = (".pointer.yaml", ".pointer.yml")
 
 

@@ -6,7 +6,10 @@ import pytest
 from source_tables import ROOT, json_lines, run_clean, run_split, write_recipe
 
 from stages.lib import records
+from stages.lib.source import RESERVED
+from stages.plumbing.problem import Problem
 
+NEAR = {"clean__near_duplicates": 0.8}
 SAID = "Uma caneca azul de louça com alça larga, boa para o café da manhã e para o chá da tarde"
 OTHER = "Mesa de madeira clara com quatro cadeiras iguais, para a cozinha ou para a varanda da casa."
 
@@ -33,7 +36,7 @@ def clean(tmp_path, monkeypatch):
 
 def test_the_first_of_near_duplicates_is_kept_and_the_others_are_counted_as_duplicates(clean):
     rows = [row(f"{SAID}."), row(OTHER), row(f"{SAID} também."), row(f"<b>{SAID}</b> também."), row(OTHER)]
-    got = clean(rows, clean__near_duplicates=0.8)
+    got = clean(rows, **NEAR)
     assert got.rows["row_id"].to_list() == [1, 2]
     # Row 4 equals row 3, which is not kept: row 1 stands for both.
     assert quarantined(got) == [(3, "near_duplicate", 1), (4, "duplicate", 1), (5, "duplicate", 2)]
@@ -41,6 +44,23 @@ def test_the_first_of_near_duplicates_is_kept_and_the_others_are_counted_as_dupl
     assert got.report["near_duplicates"] == {"rows": 1, "largest": 2, "not_compared": 0}
     assert got.report["changed"]["tags"] == 1  # counted once, though the rows are read twice
     assert '"<b>Uma caneca' in got.quarantine["raw"][1]
+
+
+@pytest.mark.parametrize("name", ["reason", "raw", "text", "hash", "chars", "side", "index"])
+def test_a_field_may_have_any_name_that_no_table_of_the_pipeline_needs(clean, name):
+    rows = [row(f"{SAID}."), row(f"{SAID} também."), row(OTHER), row("")]
+    prompt = {"prompt__template": "custom", "prompt__text": f"{{{name}}}", "split__group": None}
+    got = clean(rows, source__columns={"inputs": {name: "title"}, "response": "content"}, **prompt, **NEAR)
+    assert got.rows.select(name, "response").rows() == [("caneca", f"{SAID}."), ("caneca", OTHER)]
+    assert quarantined(got) == [(2, "near_duplicate", 1), (4, "empty_response", None)]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_name_that_the_tables_use_is_refused_before_anything_is_done(clean, name):
+    with pytest.raises(
+        Problem, match=r"source\.columns(.|\n)*a field name other than .*, which the tables use themselves"
+    ):
+        clean([row(SAID)], source__columns={"inputs": {name: "title"}, "response": "content"})
 
 
 def test_without_the_rule_near_duplicates_stay(clean):
