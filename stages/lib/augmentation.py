@@ -7,6 +7,7 @@ that repeat a training response, the nearest training row) sees real rows alone,
 import random
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Self
@@ -66,9 +67,9 @@ def swap_words(words: list[str], share: float, chance: random.Random) -> list[st
 
 
 def drop_words(words: list[str], share: float, chance: random.Random) -> list[str]:
-    """Each word is left out with this probability; one stays in any case."""
+    """Each word is left out with this probability; one stays, where there is any."""
     kept = [word for word in words if chance.random() >= share]
-    return kept or [chance.choice(words)]
+    return (kept or [chance.choice(words)]) if words else []
 
 
 def no_accents(text: str) -> str:
@@ -78,12 +79,19 @@ def no_accents(text: str) -> str:
     )
 
 
+def in_words(text: str, change: Callable[[list[str]], list[str]]) -> str:
+    """The text with its words changed; where they stay, it is left as it is, with spaces of any kind."""
+    words = text.split()
+    changed = change(words)
+    return text if changed == words else " ".join(changed)
+
+
 def altered(inputs: dict[str, str], methods: Methods, chance: random.Random) -> tuple[dict[str, str], set[str]]:
     """The inputs of one copy, and the methods that changed something."""
     plain, small = chance.random() < methods.no_accents, chance.random() < methods.small_letters
     steps = {
-        "swap_words": lambda text: " ".join(swap_words(text.split(), methods.swap_words, chance)),
-        "drop_words": lambda text: " ".join(drop_words(text.split(), methods.drop_words, chance)),
+        "swap_words": lambda text: in_words(text, lambda words: swap_words(words, methods.swap_words, chance)),
+        "drop_words": lambda text: in_words(text, lambda words: drop_words(words, methods.drop_words, chance)),
         "no_accents": lambda text: no_accents(text) if plain else text,
         "small_letters": lambda text: text.lower() if small else text,
     }

@@ -53,9 +53,10 @@ class Recipe(BaseModel):
         fields, known = fields_of(chosen(self.prompt)), list(self.source.columns.inputs)
         unknown = [name for name in fields if name not in known]
         if unknown:
+            asked = ", ".join(name or "{}" for name in unknown)
             raise ValueError(
                 f"fields of source.columns.inputs ({', '.join(known)}) in the prompt's template, "
-                f"which asks for {', '.join(unknown)}: choose another prompt.template or map the columns"
+                f"which asks for {asked}: choose another prompt.template or map the columns"
             )
         return self
 
@@ -104,7 +105,7 @@ class Recipe(BaseModel):
     def _columns_named_elsewhere_are_fields_of_the_source(self) -> Self:
         known = list(self.source.columns.inputs)
         named = {
-            "split.stratify": [self.split.stratify],
+            "split.stratify": [self.split.stratify] if self.split.stratify else [],
             "split.group": self.split.group or [],
             "metrics.group": self.metrics.group or [],
             "augmentation.fields": self.augmentation.fields or [],
@@ -114,7 +115,8 @@ class Recipe(BaseModel):
             "expectations.distinct": [name for name in self.expectations.distinct if name != "response"],
         }
         for where, names in named.items():
-            unknown = [name for name in names if name and name not in known]
+            unknown = [name for name in names if name not in known]
             if unknown:
-                raise ValueError(f"fields of source.columns.inputs ({', '.join(known)}) in {where}, not {unknown[0]}")
+                found = unknown[0] or "{}"
+                raise ValueError(f"fields of source.columns.inputs ({', '.join(known)}) in {where}, not {found}")
         return self

@@ -61,6 +61,16 @@ def test_each_word_is_dropped_with_its_share_and_one_stays():
     assert {len(drop_words(["a", "b"], 0.999, chance)) for _ in range(50)} == {1}
 
 
+def test_a_text_whose_words_stay_is_left_as_it_is():
+    chance = random.Random(1)
+    assert drop_words([], 0.9, chance) == []
+    for text in ("\x1c", "", "uma  caneca\tazul"):
+        made, counts = copies_of(ROW | {"title": text, "brand": ""}, section(swap_words=0.0, drop_words=1e-9))
+        assert (made, counts) == ([], {"same": 1})
+    made, _ = copies_of(ROW | {"title": "\x1c"}, section(fields=["title", "brand"], drop_words=0.9, no_accents=1.0))
+    assert (made[0]["title"], made[0]["brand"]) == ("\x1c", "Acai")
+
+
 def test_swapped_words_stay_near_their_places():
     chance = random.Random(1)
     words = [f"p{n}" for n in range(20)]

@@ -90,6 +90,17 @@ def test_a_template_that_asks_for_other_fields_is_refused(tmp_path):
     assert "carta, evento, secao, tema" in problem.wanted
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"prompt": {"template": "custom", "text": "Fale {}"}},
+        {"augmentation": {"paraphrases": ["Fale {}"]}},
+    ],
+)
+def test_braces_without_a_name_are_refused_in_a_prompt_and_in_a_paraphrase(sections, tmp_path):
+    assert "{}" in told(changed(tmp_path, **sections)).wanted
+
+
 def test_a_column_named_in_split_must_be_a_field(tmp_path):
     problem = told(changed(tmp_path, split={"group": ["titel"]}))
     assert "split.group, not titel" in problem.wanted

@@ -296,6 +296,13 @@ KEPT = {
         1,
         {"empty_input": 1, "empty_response": 1},
     ),
+    "Parquet whose names have spaces around": ("a.parquet", parquet({"title ": ["a"], " content": ["b c"]}), 1, {}),
+    "Parquet with dates that no calendar has": (
+        "a.parquet",
+        parquet({"title": pa.array([1, 2**30], pa.int32()).cast(pa.date32()), "content": ["a b", "c d"]}),
+        1,
+        {"empty_input": 1},
+    ),
 }
 
 # name -> (file name, content, what the message must say)
