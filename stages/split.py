@@ -6,6 +6,7 @@ r"""Split: deal the rows to train, validation and test so that no group and no n
 """
 
 from pathlib import Path
+from typing import Any
 
 from stages.lib import files
 from stages.lib.augmentation import Augmentation, write_copies
@@ -45,14 +46,45 @@ def _accepted(dealt: Dealt, section: Split) -> None:
     rows, leaked = dealt.report["rows"], dealt.report["leakage"]
     for side in dict.fromkeys(("train", section.evaluate_on)):
         if not rows[side]:
-            told = f"no row on the {side} side ({', '.join(f'{name} {n}' for name, n in rows.items())})"
-            do = f"give {side} a larger share, or correct split.evaluate_on"
-            raise Problem("params.yaml, split", told, f"rows to {'train' if side == 'train' else 'evaluate'} on", do)
+            raise _no_row(side, dealt.report, section)
     if leaked["share"] > section.max_leakage:
         pairs = "; ".join(f"{' and '.join(map(str, x['row_ids']))} ({x['similarity']})" for x in leaked["examples"][:3])
         told = f"a share of {leaked['share']} has a near-duplicate on another side, such as rows {pairs}"
         do = "set split.near_duplicates, so that they land on one side, or allow more"
         raise Problem("params.yaml, split.max_leakage", told, f"at most {section.max_leakage}", do)
+
+
+def _no_row(side: str, report: dict[str, Any], section: Split) -> Problem:
+    """What left this side without a row: the first cause that holds, with the key that cures it."""
+    left_out, groups, every = report["left_out"], report["groups"], report["read"]
+    read, cut = every - left_out["beyond_read"], left_out["beyond_train_rows"]
+    unplaced = left_out["straddling"] + left_out["crowded"]
+    test = 1 / section.folds if section.folds else section.test
+    share = {"train": 1 - section.validation - test, "validation": section.validation, "test": test}[side]
+
+    def too_many(together: int) -> bool:
+        """Whether so many rows that are not dealt one by one leave less than the side should have."""
+        return together > 1 and read - together < read * share
+
+    causes = {
+        "train_rows": (side == "train" and cut, f"raise split.train_rows, which takes none of {cut} rows"),
+        "read": (read < len(SIDES) <= every or read * share < 1 <= every * share, "raise split.read"),
+        "group": (too_many(groups["largest"]), "name other fields in split.group, or bring rows that differ"),
+        "near_duplicates": (
+            too_many(groups["largest_cluster"] + unplaced),
+            "raise split.near_duplicates, or bring rows that differ",
+        ),
+        "folds": (section.folds and side == "test", "lower split.folds, or bring more rows"),
+        "validation": (side == "train", "lower split.validation, or bring more rows"),
+    }
+    otherwise = (side, f"give split.{side} a larger share, bring more rows, or correct split.evaluate_on")
+    key, do = next(((key, do) for key, (holds, do) in causes.items() if holds), otherwise)
+    sides = ", ".join(f"{name} {rows}" for name, rows in report["rows"].items())
+    told = (
+        f"no row on the {side} side ({sides}): {read} of {every} rows read, {groups['largest_cluster']} of them in the "
+        f"largest group, {unplaced} left out as near-duplicates"
+    )
+    return Problem(f"params.yaml, split.{key}", told, f"rows to {'train' if side == 'train' else 'evaluate'} on", do)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,55 @@ def test_a_test_side_that_is_empty_though_asked_for_is_refused(tmp_path, monkeyp
     assert not (tmp_path / "reports/split.json").exists()
 
 
+ALIKE = [{"title": f"produto {n}", "content": " ".join(WORDS * 2)} for n in range(40)]
+SAME_TITLE = [row | {"title": "produto"} for row in varied(40)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "side", "found", "key"),
+    [
+        (varied(40), {"train_rows": 0.00001}, "train", "40 of 40 rows read", "train_rows"),
+        (varied(60), {"read": 1, "evaluate_on": "validation"}, "validation", "1 of 60 rows read", "read"),
+        (varied(60), {"read": 1, "validation": 0.01, "evaluate_on": "validation"}, "validation", "1 of 60", "read"),
+        (varied(60), {"read": 1e-9}, "train", "0 of 60 rows read", "read"),
+        (varied(60), {"read": 2, "method": "exact"}, "train", "2 of 60 rows read", "read"),
+        (ALIKE, {"near_duplicates": 0.3}, "test", "40 of them in the largest group", "near_duplicates"),
+        (
+            ALIKE,
+            {"near_duplicates": 0.3, "max_cluster": 1},
+            "test",
+            "39 left out as near-duplicates",
+            "near_duplicates",
+        ),
+        (
+            ALIKE,
+            {"near_duplicates": 0.3, "method": "exact", "folds": 5, "fold": 4},
+            "test",
+            "40 of them in the largest group",
+            "near_duplicates",
+        ),
+        (
+            ALIKE,
+            {"seed": 2, "near_duplicates": 0.3, "validation": 0.2, "evaluate_on": "validation"},
+            "validation",
+            "40 of them in the largest group",
+            "near_duplicates",
+        ),
+        (SAME_TITLE, {}, "test", "40 of them in the largest group", "group"),
+        (varied(40), {"method": "exact", "folds": 50, "fold": 49}, "test", "1 of them in the largest group", "folds"),
+        (varied(40), {"method": "exact", "validation": 0.98, "test": 0}, "train", "40 of 40 rows read", "validation"),
+        (varied(40), {"test": 0.0001}, "test", "40 of 40 rows read", "test"),
+    ],
+)
+def test_a_side_without_rows_is_told_with_the_key_that_cures_it(rows, changes, side, found, key, tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, rows, **{f"split__{name}": value for name, value in changes.items()})
+    with pytest.raises(Problem, match=f"no row on the {side} side") as refused:
+        run_split(tmp_path)
+    assert refused.value.where == f"params.yaml, split.{key}"
+    assert f"split.{key}" in refused.value.do
+    assert found in refused.value.found
+
+
 def test_an_unknown_group_or_shard_is_refused_with_what_there_is(tmp_path, monkeypatch):
     prepared(tmp_path, monkeypatch, varied(50))
     write_recipe(tmp_path, split__group=["brand"])
