@@ -67,6 +67,21 @@ def test_the_rows_that_offend_are_named(cleaned):
     }
 
 
+@pytest.mark.parametrize(("dirty", "rows", "share"), [(9, 50, 0.18), (7, 10, 0.7), (1, 3, 1 / 3), (0, 7, 0.0)])
+def test_a_share_of_dirty_rows_may_reach_its_limit_and_not_pass_it(dirty, rows, share, cleaned):
+    path = cleaned / "data/clean.parquet"
+    clean = pl.read_parquet(path).head(rows)
+    write_recipe(cleaned, expectations__max_share_dirty=share)
+    for offending in (dirty, dirty + 1):
+        texts = pl.when(pl.col("row_id") <= offending).then(pl.lit("sobrou <br> aqui")).otherwise("response")
+        clean.with_columns(texts.alias("response")).write_parquet(path)
+        if offending == dirty:
+            run_validate(cleaned)
+        else:
+            with pytest.raises(Problem, match="expectation response_without_dirt"):
+                run_validate(cleaned)
+
+
 def test_of_very_many_rows_that_offend_the_first_twenty_are_named_and_all_are_counted(cleaned):
     path = cleaned / "data/clean.parquet"
     rows = pl.read_parquet(path)
