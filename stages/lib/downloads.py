@@ -63,7 +63,7 @@ def read_pointer(source: Path) -> Pointer:
     """The pointer file; raises Problem for one that is not there or points to no one place."""
     _regular(source)
     try:
-        return check(Pointer, load(source), source)
+        return check(Pointer, load(source, "a pointer file's keys, such as url, hub or drive"), source)
     except Problem as problem:
         do = "docs/data.md shows pointer files and their keys" if "recipes" in problem.do else problem.do
         raise Problem(problem.where, problem.found, problem.wanted, do) from None

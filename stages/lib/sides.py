@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 import xxhash
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from stages.plumbing.section import Section
 
@@ -21,8 +22,19 @@ AT_A_TIME = 1 << 16
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _in_words(value: Any, legal: ValidatorFunctionWrapHandler) -> Any:
+    """The value, checked; pydantic would tell what each member of the union wants as if it were the only one."""
+    try:
+        return legal(value)
+    except ValidationError:
+        wanted = "a whole number of rows from 1 on, a share above 0 and up to 1.0, or null"
+        raise PydanticCustomError("no_rows", wanted) from None
+
+
 # A number of rows, or a share of them: 1 is one row, 1.0 all of them.
-Some = Count | Annotated[float, Field(gt=0, le=1)]
+Some = Annotated[Count | Annotated[float, Field(gt=0, le=1)] | None, WrapValidator(_in_words)]
 
 
 class Split(Section):
@@ -37,8 +49,8 @@ class Split(Section):
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None
     max_cluster: Count
     shards: list[Annotated[int, Field(ge=0)]] | None
-    read: Some | None
-    train_rows: Some | None
+    read: Some
+    train_rows: Some
     folds: Annotated[int, Field(ge=2)] | None
     fold: Annotated[int, Field(ge=0)]
     evaluate_on: Literal["test", "validation"]

@@ -1,5 +1,6 @@
 """Reading params.yaml: the whole recipe is checked before a stage does anything, then the stage gets its sections."""
 
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +15,8 @@ PARAMS = Path("params.yaml")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The file as a mapping, or a problem that says where the YAML breaks."""
+def load(path: Path, wanted: str = "sections such as source, clean, split") -> dict[str, Any]:
+    """The file as a mapping, or a problem that says where the YAML breaks or, if it is no mapping, what is `wanted`."""
     if not path.is_file():
         raise Problem(str(path), "no such file", "a parameter file", "copy one: cp recipes/local.yaml params.yaml")
     try:
@@ -24,7 +25,8 @@ def load(path: Path) -> dict[str, Any]:
         told = " ".join(str(error).split())
         raise Problem(str(path), told, "valid YAML in UTF-8", "correct the line that is named") from None
     if not isinstance(content, dict):
-        raise Problem(str(path), f"a {type(content).__name__}", "sections such as source, clean, split", "see recipes/")
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise Problem(str(path), found, wanted, "see recipes/")
     return content
 
 
@@ -50,8 +52,11 @@ def _told(error: dict[str, Any], model: type[BaseModel]) -> tuple[str, str, str]
         return f"unknown parameter {key}", f"one of {', '.join(known)}", hint
     if error["type"] == "missing":
         return "nothing", f"a value for {key}", "add it; recipes/local.yaml has every key, with its meaning"
-    message = error["msg"].removeprefix("Value error, ")
-    found = "choices that do not fit together" if isinstance(error["input"], dict) else repr(error["input"])[:200]
+    message, value = error["msg"].removeprefix("Value error, "), error["input"]
+    if error["type"] == "string_type" and isinstance(value, (int, float, date)):
+        return repr(value)[:200], message, "write it in quotes: without them YAML reads no text"
+    unfit = error["type"] == "value_error" and isinstance(value, dict)
+    found = "choices that do not fit together" if unfit else repr(value)[:200]
     return found, message, "change the value; recipes/local.yaml says what is legal"
 
 

@@ -1,12 +1,23 @@
 """The base of every section of params.yaml."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """One top-level block of params.yaml: unknown keys are refused, numbers written as `2e-4` are numbers."""
+    """One top-level block of params.yaml: unknown keys are refused, `2e-4` is a number, true is none."""
 
     # Built when it is asked for: a stage has few of its own, and the recipe builds all of them into one.
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False, defer_build=True
     )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, legal: ValidatorFunctionWrapHandler) -> Any:
+        held = legal(value)
+        if isinstance(value, bool) and not isinstance(held, bool):
+            raise PydanticCustomError("no_number", "a number, not true or false")
+        return held

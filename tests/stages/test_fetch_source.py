@@ -101,6 +101,10 @@ def test_a_source_that_changes_while_it_is_read_is_refused(place, monkeypatch):
         ("url: https://x/%2e%2e\n", "no usable file name ('..')"),
         ("url: https://x/a%00b\n", "no usable file name"),
         ("just words\n", "a str"),
+        ("", "found:  nothing\n  wanted: a pointer file's keys, such as url, hub or drive"),
+        ("- url: https://x/y.csv\n", "found:  a list\n  wanted: a pointer file's keys, such as url, hub or drive"),
+        (f"url: https://x/y.csv\nsha256: {'1' * 64}\n", "do:     write it in quotes"),
+        (f"url: https://x/y.csv\nsha256: {'0' * 64}\n", "do:     write it in quotes"),
         ("url: [\n", "valid YAML"),
     ],
 )
