@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from stages.lib import decoding
-from stages.lib.records import NO_UTF8, Record, Text, header, header_among, is_unicode
+from stages.lib.records import LOOKED_AT, NO_UTF8, Record, Text, header, header_among, is_unicode
 from stages.lib.source import Source
 from stages.plumbing.problem import Problem
 
@@ -16,8 +16,6 @@ MAX_CELL_CHARS = 1 << 24
 # A file without line ends would have to be held whole.
 MAX_LINE_CHARS = 1 << 28
 MARKS = ",;\t|"
-# Lines after the first in which the header is looked for.
-LOOKED_AT = 20
 
 
 def records(path: Path, source: Source) -> Iterator[Record]:

@@ -17,6 +17,8 @@ from stages.plumbing.problem import Problem
 ROWS_PER_BLOCK = 50_000
 # Names of columns that a message lists.
 LISTED = 20
+# Lines or rows after the first in which a header is looked for.
+LOOKED_AT = 20
 NO_UTF8 = "no_utf8"
 
 
