@@ -6,10 +6,12 @@ The rows are real ones (`../shared/data`, three tables of products) inflated by 
 
 - afina: `python -m stages.clean`: text rules to a fixpoint, ledger, quarantine, exact duplicates, contract, Parquet.
 - loop: json, html and re from the standard library, a set for duplicates, JSON Lines out. Less: no mojibake, no Unicode
-  form, no characters policy, entities once, no quarantine, no contract.
+  form, no control characters, no characters policy, no stubs, no greatest lengths, entities once, tags by their look,
+  no quarantine, no contract.
 - datasets: `load_dataset` and `map(num_proc=2)` with the loop's own function, `filter`, Parquet out. Less, as the loop,
-  and no duplicates.
-- floor: polars parses the same file and writes the same columns as zstd Parquet. Nothing is cleaned.
+  and no duplicates, and no titles that equal their contents.
+- floor: polars parses the same file and writes the two columns of texts as zstd Parquet. Nothing is cleaned, and rows
+  have neither row_id nor line.
 
 Prints medians of wall and processor seconds, rows per second, peak memory, and the ratio of the wall time to afina's.
 """

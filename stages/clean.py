@@ -7,9 +7,11 @@ r"""Clean: keep the raw rows that make good examples, and count why the others w
 import os
 from pathlib import Path
 
+from stages.plumbing import processors
+
 # Blocks are cleaned beside each other, one for each processor: on few of them polars' own threads only pass the work of
 # those to and fro (5 to 10 % of the time on two). It is read when polars is loaded.
-os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+os.environ.setdefault("POLARS_MAX_THREADS", str(max(1, processors.available() // 2)))
 
 from stages.lib import files
 from stages.lib.changes import page

@@ -26,10 +26,11 @@ def leakage(pairs: Pairs, row_ids: np.ndarray, side: np.ndarray, threshold: floa
         order = np.lexsort((second, first, -similarity))[:EXAMPLES]
         worst += zip((-similarity[order]).tolist(), first[order].tolist(), second[order].tolist(), strict=True)
         worst = sorted(worst)[:EXAMPLES]
-    judged = int((side > TRAIN).sum())
+    judged, unfit = int((side > TRAIN).sum()), int((side[leaking] > TRAIN).sum())
     return {
         "pairs": count,
-        "share": round(float((side[leaking] > TRAIN).sum()) / max(judged, 1), 6),
+        # Rounded up: one of many millions is not none.
+        "share": -(-unfit * 10**6 // max(judged, 1)) / 10**6,
         "compared": pairs.compared,
         "not_compared": pairs.skipped,
         "near_duplicates": len(pairs),

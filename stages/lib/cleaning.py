@@ -1,6 +1,5 @@
 """Cleaning as a flow of blocks: read, put right, sort out, drop duplicates, hold the contract, write, count."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,9 +20,12 @@ from stages.lib.readers import Block, read
 from stages.lib.rules import Clean, put_right_rows, sorted_out
 from stages.lib.source import Source
 from stages.lib.tables import growing
-from stages.plumbing import console
+from stages.plumbing import console, processors
 from stages.plumbing.problem import Problem
 
+# Blocks that are put right at a time: one thread reads, and more than this are never waiting for the next one. Each
+# takes some 60 MiB on its way.
+AT_ONCE = 8
 # Blocks that are held to the contract together: to ask takes nearly as long for one as for some.
 PROVEN = 4
 
@@ -49,11 +51,12 @@ class Cleaning:
         """
         if self.section.near_duplicates:
             self._find_similar(path, kept.with_suffix(".all"), set_aside.with_suffix(".all"))
+        at_once = min(AT_ONCE, processors.available())
         clean = {"row_id": pl.Int64, "line": pl.Int64, **dict.fromkeys(self.fields, pl.String)}
         with (
             growing(kept, clean) as keep,
             growing(set_aside, QUARANTINE) as put_aside,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
+            ThreadPoolExecutor(at_once) as pool,
             ThreadPoolExecutor(1) as reader,
             ThreadPoolExecutor(1) as writer,
             ThreadPoolExecutor(1) as prover,
@@ -62,7 +65,7 @@ class Cleaning:
             model = prover.submit(clean_rows, self.fields[:-1])
             written = proven = None
             unproven: list[pl.DataFrame] = []
-            for block, judged in _ahead(pool, reader, self._judged, read(path, self.source)):
+            for block, judged in _ahead(pool, at_once, reader, self._judged, read(path, self.source)):
                 good, bad = self._entered(block, *judged)
                 unproven.append(good)
                 if len(unproven) == PROVEN:
@@ -138,16 +141,20 @@ class Cleaning:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, reader: ThreadPoolExecutor, work: Callable[[Block], Judged], blocks: Iterable[Block]
+    pool: ThreadPoolExecutor,
+    at_once: int,
+    reader: ThreadPoolExecutor,
+    work: Callable[[Block], Judged],
+    blocks: Iterable[Block],
 ) -> Iterator[tuple[Block, Judged]]:
-    """Do the work for as many blocks at a time as there are processors, and read on; give the results in order."""
+    """Do the work for so many blocks at a time, and read on; give the results in order."""
     waiting: deque[tuple[Block, Future[Judged]]] = deque()
     blocks = iter(blocks)
     coming = reader.submit(next, blocks, None)
     while block := coming.result():
         coming = reader.submit(next, blocks, None)
         waiting.append((block, pool.submit(work, block)))
-        if len(waiting) > (os.cpu_count() or 1):
+        if len(waiting) > at_once:
             ready, judged = waiting.popleft()
             yield ready, judged.result()
     for ready, judged in waiting:

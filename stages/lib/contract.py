@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from stages.plumbing.problem import Problem
@@ -13,27 +14,29 @@ if TYPE_CHECKING:
 
 
 class _NotThere:
-    """A finder (PEP 451) for modules that are taken for not installed."""
+    """A finder (PEP 451) for modules that this thread takes for not installed."""
 
     def __init__(self, names: set[str]) -> None:
         self.names = names
+        self.thread = get_ident()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Raise what an import raises where there is no such module."""
         del path, target
-        if name in self.names:
+        if name in self.names and get_ident() == self.thread:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 @contextmanager
 def _without(*names: str) -> Iterator[None]:
-    """Let imports fail to find these modules, unless they are there already."""
+    """Let imports of this thread fail to find these modules, unless they are there already."""
     finder = _NotThere(set(names))
-    sys.meta_path.insert(0, finder)
+    # Another list each time: an import of another thread may be going through this one.
+    sys.meta_path = [finder, *sys.meta_path]
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
+        sys.meta_path = [other for other in sys.meta_path if other is not finder]
 
 
 def clean_rows(inputs: list[str]) -> "type[pa.DataFrameModel]":

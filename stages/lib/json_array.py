@@ -12,6 +12,8 @@ from stages.lib.source import Source
 from stages.plumbing.problem import Problem
 
 SPACE = " \t\r\n"
+# With fewer characters after it a number may go on: 1 as 1.5, or as 1e-5.
+NUMBER_ENDS = 3
 DO = "correct the file there, or write one object per line: then a broken one is set aside by itself"
 
 
@@ -49,8 +51,10 @@ class _Elements:
                 if self._more():
                     continue
                 raise self._problem(" ".join(str(error).split())[:200]) from None
-            if end == len(self._held) and self._more():
-                continue  # a number may go on
+            if (left := len(self._held) - end) < NUMBER_ENDS:
+                if self._more():
+                    continue
+                end = len(self._held) - left
             raw = self._held[self._at : end]
             yield self._line, raw, value
             self._line += raw.count("\n")

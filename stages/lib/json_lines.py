@@ -30,7 +30,7 @@ SAMPLED = 20
 # What polars may have made of a number, a truth value, a list or an object.
 MAYBE_NO_TEXT = r"^(?:[\[{]|-?\d[\d.eE+-]*$|true$|false$)"
 # The rest of a key from its last escape on, in polars' and Python's dialect alike.
-ESCAPED_KEY = r'\\u[0-9a-fA-F]{4}([^"\\]*")[ \t]*:'
+ESCAPED_KEY = r'\\(?:u[0-9a-fA-F]{4}|[^u])([^"\\]*")[ \t\r]*:'
 
 
 class _Pairs(list):
@@ -91,9 +91,14 @@ class Lines:
         self.columns = list(dict.fromkeys(fields.values()))
         self.rows = self.lines = self.bytes = 0
         self._begun = (0, 0, 0)
-        # A key as it may be written: with letters beyond ASCII as they are, or escaped.
+        # A key as it may be written: with letters beyond ASCII as they are, or escaped, and slashes as well (PHP).
         self._written = [
-            {json.dumps(column, ensure_ascii=ascii_only) for ascii_only in (True, False)} for column in self.columns
+            {
+                json.dumps(column, ensure_ascii=ascii_only).replace("/", slash)
+                for ascii_only in (True, False)
+                for slash in ("/", r"\/")
+            }
+            for column in self.columns
         ]
 
     def cut(self, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,7 +12,6 @@ Why triples: rows of a catalogue share phrasing and differ in single words. One 
 of words a thirtieth, but a set of triples three of them: 0.8 then means texts that differ in one place or two.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ import numpy as np
 import polars as pl
 
 from stages.lib.spool import Buckets, Spool
-from stages.plumbing import console
+from stages.plumbing import console, processors
 
 TRIPLE = 3
 # Pairs of rows that share an early triple, at most, that are looked at, each once for each such triple. Where there are
@@ -219,11 +218,12 @@ def _ahead(texts: Iterable[pl.Series], threshold: float) -> Iterator[Triples]:
     def found(part: pl.Series) -> Triples:
         return as_one(triples(part)) if threshold == 1 else triples(part)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    at_once = processors.available()
+    with ThreadPoolExecutor(at_once) as pool:
         waiting = deque()
         for part in texts:
             waiting.append(pool.submit(found, part))
-            if len(waiting) > (os.cpu_count() or 1):
+            if len(waiting) > at_once:
                 yield waiting.popleft().result()
         for future in waiting:
             yield future.result()

@@ -38,7 +38,8 @@ def growing(path: Path, schema: dict[str, pl.DataType]) -> Iterator[Callable[[pl
 
         def add(rows: pl.DataFrame) -> None:
             if rows.height:
-                writer.write_table(rows.to_arrow(compat_level=held))
+                # Pages end where chunks do, and of these a join makes as many as there are threads.
+                writer.write_table(rows.rechunk().to_arrow(compat_level=held))
 
         yield add
 

@@ -102,8 +102,13 @@ OTHER = (
     "section select source style summary svg table tbody td template textarea tfoot th thead time title tr track "
     "ul video "
 )
-_ATTRIBUTES = r"(?:\s[^<>]*)?/?>"
-UNSEEN = r"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script\s*>|<style\b[^<>]*>.*?</style\s*>|<!doctype[^<>]*>|<\?xml[^<>]*>"
+# The separators of ASCII are white space to Unicode, but none to regular expressions.
+_SPACE = r"[\s\x1c-\x1f]"
+_ATTRIBUTES = rf"(?:{_SPACE}[^<>]*)?/?>"
+UNSEEN = (
+    rf"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script{_SPACE}*>|<style\b[^<>]*>.*?</style{_SPACE}*>"
+    r"|<!doctype[^<>]*>|<\?xml[^<>]*>"
+)
 INLINE_TAG = rf"(?i)</?(?:{'|'.join(INLINE.split())}){_ATTRIBUTES}"
 OTHER_TAG = rf"(?i)</?(?:{'|'.join(OTHER.split())}){_ATTRIBUTES}"
 

@@ -5,6 +5,8 @@ import ctypes
 # Numbers of parameters and values of mallopt(3).
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 BYTES = 1 << 30
+# The most that glibc takes for MMAP_THRESHOLD before its release 2.35.
+ONCE_MOST = 1 << 25
 
 
 def keep_freed() -> None:
@@ -14,6 +16,5 @@ def keep_freed() -> None:
     goes on in blocks of much the same size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(MMAP_THRESHOLD, BYTES)
+    if mallopt and (mallopt(MMAP_THRESHOLD, BYTES) or mallopt(MMAP_THRESHOLD, ONCE_MOST)):
         mallopt(TRIM_THRESHOLD, BYTES)

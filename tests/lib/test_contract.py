@@ -1,12 +1,14 @@
 """The contract of clean rows is held as pandera holds it, without the half of pandera that nobody here needs."""
 
+import importlib.util
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
 
-from stages.lib.contract import clean_rows, hold
+from stages.lib.contract import _without, clean_rows, hold
 from stages.plumbing.problem import Problem
 
 GOOD = {"row_id": [1, 2], "line": [1, 2], "title": ["copo", "mesa"], "response": ["um copo", "uma mesa"]}
@@ -39,7 +41,7 @@ def test_to_hold_it_takes_neither_pandas_nor_hypothesis():
     code = f"""
 import sys
 import polars as pl
-from stages.lib.contract import clean_rows, hold
+from stages.lib.contract import _without, clean_rows, hold
 from stages.plumbing.problem import Problem
 model = clean_rows(["title"])
 hold(pl.DataFrame({GOOD!r}), model)
@@ -54,3 +56,14 @@ import pandas
     told, loaded = done.stdout.splitlines()
     assert told.startswith("title fails")
     assert loaded == "[]"
+
+
+def test_imports_of_other_threads_find_everything_meanwhile():
+    before = sys.meta_path
+    with _without("colorsys"):
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(importlib.util.find_spec, "colorsys").result()
+        with pytest.raises(ModuleNotFoundError, match="No module named 'colorsys'"):
+            importlib.util.find_spec("colorsys")
+        assert before == sys.meta_path[1:], "a list that another thread goes through is left as it is"
+    assert before == sys.meta_path

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.lib import near, spool
+from stages.lib.certificate import leakage
 from stages.lib.near import as_one, near_pairs, triples
 from stages.lib.spool import Buckets, Spool
 
@@ -172,3 +173,11 @@ def test_a_bucket_keeps_the_order_in_which_its_records_came(tmp_path):
     buckets.add(np.array([2, 0, 2]), np.array([5, 6, 4]))
     buckets.add(np.array([0, 2]), np.array([1, 9]))
     assert [held.between(0, len(held)).tolist() for held in buckets.spools] == [[6, 1], [], [5, 4, 9]]
+
+
+def test_one_leaking_row_among_millions_is_not_rounded_away():
+    pairs = searched(["um dois tres quatro", "um dois tres quatro", "cinco seis sete"], 1.0)
+    side = np.concatenate([[0, 1, 1], np.full(3_000_000, 1)])
+    assert leakage(pairs, np.arange(len(side)), side, 1.0)["share"] == 0.000001
+    assert leakage(pairs, np.arange(3), np.array([0, 1, 1]), 1.0)["share"] == 0.5
+    assert leakage(pairs, np.arange(3), np.array([1, 1, 0]), 1.0)["share"] == 0

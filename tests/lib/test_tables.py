@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.lib import tables
-from stages.lib.tables import blocks
+from stages.lib.tables import blocks, growing
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=4), st.integers(1, 12), st.integers(1, 9))
@@ -35,3 +35,16 @@ def test_long_rows_come_a_few_at_a_time(chars, most, tmp_path, monkeypatch):
     got = [block.height for block in blocks([tmp_path / "long.parquet"])]
     assert sum(got) == 20
     assert max(got) <= most
+
+
+def test_the_bytes_of_a_table_do_not_depend_on_the_chunks_it_is_held_in(tmp_path):
+    whole = pl.DataFrame({"row_id": range(60_000), "text": [f"text {n} " * 9 for n in range(60_000)]})
+    written = []
+    for chunks in (1, 2, 16):
+        rows = -(-whole.height // chunks)
+        table = pl.concat([whole.slice(begun, rows) for begun in range(0, whole.height, rows)], rechunk=False)
+        assert table.n_chunks() == chunks
+        with growing(tmp_path / "rows.parquet", dict(whole.schema)) as add:
+            add(table)
+        written.append((tmp_path / "rows.parquet").read_bytes())
+    assert written[0] == written[1] == written[2]

@@ -26,6 +26,7 @@ CASES = {
         ("&#0;", "\ufffd"),
     ],
     "tags": [
+        ("a<br\x1f/>b", "a b"),  # a separator is white space, whatever regular expressions say
         ("<p>Um <b>copo</b> azul.</p>", " Um copo azul. "),
         ("azul<br/>verde<BR>rosa", "azul verde rosa"),
         ('<a href="x>y">z</a>', 'y">z'),

@@ -17,6 +17,7 @@ import pytest
 import xlsxwriter
 from source_tables import json_lines, run_clean, write_recipe
 
+from stages.lib import decoding
 from stages.plumbing.problem import Problem
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -288,6 +289,12 @@ KEPT = {
         2,
         {"repeated_key": 1},
     ),
+    "an escaped key twice, the colon in the next line of an old Mac": (
+        "a.jsonl",
+        LINE + b'{"title": "a", "content": "b", "\\u0074itle"\r: "z"}\n',
+        1,
+        {"repeated_key": 1},
+    ),
     "Parquet with other types": (
         "a.parquet",
         parquet(
@@ -380,9 +387,9 @@ REFUSED = {
 }
 
 
-def read(tmp_path: Path, monkeypatch, name: str, content: bytes):
+def read(tmp_path: Path, monkeypatch, name: str, content: bytes, **changes):
     monkeypatch.chdir(tmp_path)
-    write_recipe(tmp_path)
+    write_recipe(tmp_path, **changes)
     (tmp_path / name).write_bytes(content)
     return run_clean(tmp_path, Path(name))
 
@@ -415,6 +422,23 @@ def test_texts_that_were_decoded_by_the_wrong_codec_are_put_right(codec, tmp_pat
     got = read(tmp_path, monkeypatch, "a.jsonl", line(spoilt, f"{spoilt}, à mesa.") + LINE)
     assert got.rows["title"].to_list() == ["Café com pão de queijo", "Copo azul"]
     assert got.report["changed"]["encoding"] == 1
+
+
+def test_a_key_with_slashes_is_repeated_however_they_are_written(tmp_path, monkeypatch):
+    rows = (b'{"a\\/b": "x", "content": "y z"}\n', b'{"a\\/b": "x", "a/b": "", "content": "y z"}\n')
+    escaped = b'{"\\u0061\\/b": "x", "a\\/b": "", "content": "y z"}\n'
+    columns = {"inputs": {"title": "a/b"}, "response": "content"}
+    got = read(tmp_path, monkeypatch, "a.jsonl", b"".join((*rows, escaped)), source__columns=columns)
+    assert got.report["reasons"] == {"repeated_key": 2}
+
+
+@pytest.mark.parametrize("block", range(5, 40))
+def test_an_element_of_an_array_may_be_cut_anywhere_by_the_end_of_a_block(block, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "BLOCK", block)
+    content = b'[1.5, -1500.25, 1e-5, 2E+7 , {"title": "a", "content": "b c"} ,3.0]'
+    got = read(tmp_path, monkeypatch, "a.json.gz", gzip.compress(content))
+    assert got.report["reasons"] == {"no_object": 5}
+    assert got.quarantine["raw"].to_list() == ["1.5", "-1500.25", "1e-5", "2E+7", "3.0"]
 
 
 def test_all_these_hostile_sources_are_tried():
