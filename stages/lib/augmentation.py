@@ -73,10 +73,9 @@ def drop_words(words: list[str], share: float, chance: random.Random) -> list[st
 
 
 def no_accents(text: str) -> str:
-    """Letters without their marks: ação becomes acao."""
-    return unicodedata.normalize(
-        "NFC", "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    )
+    """Letters without their marks: ação becomes acao. A text of nothing but marks is left as it is."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", bare) or text
 
 
 def in_words(text: str, change: Callable[[list[str]], list[str]]) -> str:
