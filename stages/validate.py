@@ -51,7 +51,7 @@ def _refusal(failed: list[Outcome], validation: Path) -> Problem:
     first = failed[0]
     rows = f"; rows {', '.join(map(str, first.rows))}" if first.rows else ""
     others = f" (also failed: {', '.join(outcome.name for outcome in failed[1:])})" if failed[1:] else ""
-    do = f"put the data right or change the section expectations; {validation} and its Data Docs tell more"
+    do = f"put the data right or change the section expectations; {validation} tells more"
     return Problem(f"expectation {first.name}{others}", f"{first.observed}{rows}", first.wanted, do)
 
 

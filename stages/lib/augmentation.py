@@ -73,9 +73,15 @@ def drop_words(words: list[str], share: float, chance: random.Random) -> list[st
 
 
 def no_accents(text: str) -> str:
-    """Letters without their marks: ação becomes acao. A text of nothing but marks is left as it is."""
-    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return unicodedata.normalize("NFC", bare) or text
+    """Latin and Greek letters without their marks: ação becomes acao. In other scripts a mark makes another letter."""
+    bare, letter = [], " "
+    for character in unicodedata.normalize("NFD", text):
+        if not unicodedata.combining(character):
+            letter = character
+        elif unicodedata.name(letter, "").startswith(("LATIN", "GREEK")):
+            continue
+        bare.append(character)
+    return unicodedata.normalize("NFC", "".join(bare))
 
 
 def in_words(text: str, change: Callable[[list[str]], list[str]]) -> str:

@@ -152,7 +152,7 @@ def _shared(one: str, other: str) -> int:
 def _boundary(text: str, place: int) -> int:
     """The beginning of the word at `place`, so that no word is cut; in a text without spaces the place itself."""
     space = text.rfind(" ", max(0, place - AROUND), place)
-    return space + 1 if place else 0
+    return place if space < 0 else space + 1
 
 
 def _compared(one: str, other: str) -> tuple[list[Piece], list[Piece]]:

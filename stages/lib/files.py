@@ -1,12 +1,13 @@
 """The one place that touches the disk: every output is written whole or not at all."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,38 @@ from typing import Any
 def whole(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target` to write a file or folder to; rename it to `target` when all went well.
 
-    The caller creates the path. A failure leaves `target` as it was and removes what was begun.
+    The caller creates the path. A failure leaves `target` as it was and removes what was begun, and the next call what
+    a process that was killed has left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as workplace:
+    prefix = f".{target.name}.begun-"
+    _clear(target.parent, prefix)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as workplace, _open(Path(workplace)) as held:
+        with suppress(OSError):  # a disk that knows no locks: then nothing is ever cleared there
+            fcntl.flock(held, fcntl.LOCK_SH)
         begun = Path(workplace) / target.name
         yield begun
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         begun.replace(target)
+
+
+def _clear(folder: Path, prefix: str) -> None:
+    """Remove what was begun by processes that live no more: a living one holds the lock of its folder."""
+    for left in folder.iterdir():
+        if left.name.startswith(prefix):
+            with suppress(OSError), _open(left) as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+
+
+@contextmanager
+def _open(folder: Path) -> Iterator[int]:
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        yield held
+    finally:
+        os.close(held)
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:

@@ -54,6 +54,8 @@ class Columns(Section):
 def _plain(path: str) -> str:
     if found := re.search(r'["$`\\\x00-\x1f]', path):
         raise ValueError(f"a path without {found[0]!r}, which the shell that DVC starts would not leave as it is")
+    if path.startswith("-"):
+        raise ValueError(f"./{path}, since what begins with - is taken for an option")
     return path
 
 

@@ -82,7 +82,12 @@ def test_swapped_words_stay_near_their_places():
 
 
 @pytest.mark.parametrize(
-    ("text", "plain"), [("Ação à noite, Ñandú", "Acao a noite, Nandu"), ("日本語", "日本語"), ("", "")]
+    ("text", "plain"),
+    [
+        ("Ação à noite, Ñandú", "Acao a noite, Nandu"),
+        ("Tiếng Việt, ά", "Tieng Viet, α"),
+        *((same, same) for same in ("日本語", "", "ガラス", "हिन्दी", "ไม้", "йод", "\u0301\u0302", "\u0e48\u0e49")),
+    ],
 )
 def test_accents_go_and_letters_stay(text, plain):
     assert no_accents(text) == plain

@@ -120,6 +120,15 @@ def test_the_pieces_of_short_texts_make_up_the_texts(texts):
         assert any(piece.differs for side in shown(*texts) for piece in side)
 
 
+@pytest.mark.parametrize(("around", "entity", "sign"), [("商品説明", "&amp;", "&"), ("N", "&eacute;", "é")])
+@pytest.mark.parametrize("begun", ["", "a "])
+def test_a_change_is_seen_in_a_text_without_spaces(around, entity, sign, begun):
+    before, after = shown(*(begun + around * 500 + change + around * 500 for change in (entity, sign)))
+    assert any(piece.differs for piece in before)
+    assert entity in "".join(piece.text for piece in before)
+    assert sign in "".join(piece.text for piece in after)
+
+
 def test_what_cannot_be_seen_is_shown_by_its_number():
     assert visible("a\u200bb\x00 \ufeff", marked=False) == "a⟨U+200B⟩b⟨U+0000⟩ ⟨U+FEFF⟩"
     assert visible("cafe\u0301", marked=True) == "cafe⟨U+0301⟩"
