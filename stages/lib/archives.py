@@ -1,5 +1,7 @@
 """Taking one file out of a zip archive."""
 
+import errno
+import lzma
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -30,7 +32,10 @@ def take_out(archive: Path, wanted: str, target: Path) -> str:
             ):
                 while block := packed.read(BLOCK):
                     progress.update(file.write(block))
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError) as error:
+        # bz2 gives damage no number, and a seek before the file's start gives EINVAL; any other is the disk's own.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         told = " ".join(str(error).split())
         raise Problem(str(archive), told, "a complete zip archive", "download it again, or leave member: out") from None
     except RuntimeError as error:  # a password is wanted, or the method is one that Python does not know

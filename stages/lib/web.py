@@ -79,9 +79,10 @@ def downloaded(url: str, part: Path, *, pinned: bool) -> Path:
                 raise Problem(url, told, "the file", _way_out(error.response.status_code)) from None
             asked = error.response.headers.get("Retry-After", "")
             pause = int(asked) if asked.isdecimal() else pause
-        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
+        # A ValueError is a broken address, as is requests' InvalidURL or InvalidSchema: a redirect may lead to one.
+        except (requests.exceptions.SSLError, requests.TooManyRedirects, ValueError) as error:
             told = " ".join(str(error).split())[:200]
-            raise Problem(url, told, "an address that answers", "check the address") from None
+            raise Problem(url, told, "an address that answers", "check the address and where it leads") from None
         except requests.RequestException as error:
             told = f"{type(error).__name__} after {begun.bytes} bytes"
         except _ChangedError as error:
@@ -93,7 +94,7 @@ def downloaded(url: str, part: Path, *, pinned: bool) -> Path:
             failures, most = 0, begun.bytes
         failures += 1
         if failures == ATTEMPTS:
-            do = "check the address and the connection, then run it again: it goes on from here"
+            do = "check the address and the connection, then run it again: it goes on from here if it can"
             raise Problem(url, told, "the file", do)
         pause = min(pause, LONGEST_PAUSE_S)
         console.say("trying again", f"in {pause} s: {told}")
@@ -132,7 +133,11 @@ def _continue(url: str, begun: _Begun) -> None:
             begun.part.unlink(missing_ok=True)
         total = _length(answer)
         total = None if total is None else have + total
-        files.write_json(begun.part.with_suffix(".json"), {"validator": _validator(answer), "total": total})
+        facts = begun.part.with_suffix(".json")
+        if _plain(answer):
+            files.write_json(facts, {"validator": _validator(answer), "total": total})
+        else:
+            facts.unlink(missing_ok=True)  # so none goes on: a range counts packed bytes, the part holds unpacked ones
         with (
             begun.part.open("ab") as file,
             console.bar("download", total, "bytes") as progress,
@@ -145,10 +150,13 @@ def _continue(url: str, begun: _Begun) -> None:
 
 
 def _require_same(answer: "requests.Response", begun: _Begun, have: int) -> None:
-    """Raise _ChangedError when the server goes on with another file, or elsewhere in it."""
+    """Raise _ChangedError when the server goes on with another file, elsewhere in it, or in packed bytes."""
     start, total = _range(answer)
-    other = begun.total is not None and total is not None and begun.total != total
-    if start != have or other or (begun.validator and _validator(answer) not in ("", begun.validator)):
+    if not _plain(answer):
+        raise _ChangedError("the rest comes packed and does not fit: beginning anew")
+    if None not in (begun.total, total) and begun.total != total:
+        raise _ChangedError(f"the server said {begun.total} bytes before and says {total} now: beginning anew")
+    if start != have or (begun.validator and _validator(answer) not in ("", begun.validator)):
         raise _ChangedError("the file has changed since the download began: beginning anew")
 
 
@@ -170,16 +178,14 @@ def _plain(answer: "requests.Response") -> bool:
 
 
 def _validator(answer: "requests.Response") -> str:
-    """By what If-Range may know the file (RFC 9110, 13.1.5): a strong ETag, else its date; '' for a packed one."""
+    """By what If-Range may know the file (RFC 9110, 13.1.5): a strong ETag, else its date; '' for neither."""
     etag = answer.headers.get("ETag", "")
-    if not _plain(answer):
-        return ""
     return etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
 
 
 def _refuse_page(url: str, answer: "requests.Response") -> None:
     """Raise Problem for an HTML page: what a server shows to those who should log in or agree to something first."""
-    page = answer.headers.get("Content-Type", "").startswith("text/html")
+    page = answer.headers.get("Content-Type", "").lower().startswith("text/html")
     if page and not urlsplit(url).path.endswith((".html", ".htm")):
         do = "open it in a browser: does it ask for a login or for consent? Give the address of the file itself"
         raise Problem(url, "an HTML page", "the file", do)

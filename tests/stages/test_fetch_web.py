@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from servers import Answer, part_of, serving
 from source_tables import ROOT, write_recipe
 
 from stages import fetch
-from stages.lib import web
+from stages.lib import archives, web
 from stages.plumbing.problem import Problem
 
 ROWS = b'{"title": "a", "content": "b"}\n' * 20_000
@@ -190,8 +191,9 @@ def test_a_second_fetch_of_the_same_address_waits_for_the_first(place, capfd):
         assert len(server.asked) == 2
 
 
-def test_a_page_that_asks_for_a_login_is_no_file(place):
-    page = Answer(b"<html>Please log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+@pytest.mark.parametrize("media_type", ["text/html; charset=utf-8", "Text/HTML"])
+def test_a_page_that_asks_for_a_login_is_no_file(media_type, place):
+    page = Answer(b"<html>Please log in</html>", headers={"Content-Type": media_type})
     with serving(lambda _: page) as server, pytest.raises(Problem, match="an HTML page"):
         bring(place, f"{server.address}/rows.jsonl")
     assert not (place / "raw").exists()
@@ -201,6 +203,60 @@ def test_what_the_server_packs_on_the_way_arrives_unpacked(place):
     packed = Answer(gzip.compress(ROWS), headers={"Content-Encoding": "gzip"})
     with serving(lambda _: packed) as server:
         assert bring(place, f"{server.address}/rows.jsonl")["sha256"] == SHA256
+
+
+def test_what_came_packed_and_cut_is_brought_anew_by_this_fetch_and_by_the_next(place):
+    """A store that keeps the file packed gives ranges of the packed bytes."""
+    content = random.Random(0).randbytes(300_000).hex().encode()
+    packed = gzip.compress(content, 1)
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    def store(asked):
+        answer = part_of(packed, asked, cut=None if whole else 100_000)
+        answer.headers["Content-Encoding"] = "gzip"
+        return answer
+
+    with serving(store) as server:
+        whole, address = False, f"{server.address}/rows.jsonl"
+        with pytest.raises(Problem, match="after 131072 bytes"):
+            bring(place, address, f"sha256: {sha256}\n")
+        whole = True
+        bring(place, address, f"sha256: {sha256}\n")
+        assert ranges(server) == [None] * (web.ATTEMPTS + 1)
+    assert (place / "raw/rows.jsonl").read_bytes() == content
+
+
+def test_a_rest_that_comes_packed_drops_the_plain_beginning(place):
+    def packing(asked):
+        answer = part_of(ROWS, asked, cut=200_000 if len(server.asked) == 1 else None)
+        if "Range" in asked.headers:
+            answer.headers["Content-Encoding"] = "gzip"
+        return answer
+
+    with serving(packing) as server:
+        bring(place, f"{server.address}/rows.jsonl", f"sha256: {SHA256}\n")
+        assert ranges(server) == [None, "bytes=196608-", None]
+    assert (place / "raw/rows.jsonl").read_bytes() == ROWS
+
+
+def test_a_server_that_tells_two_lengths_of_one_file_is_quoted(place):
+    def boasting(asked):
+        answer = part_of(ROWS, asked)
+        if "Range" not in asked.headers:
+            answer.headers["Content-Length"] = "621000"
+        return answer
+
+    with serving(boasting) as server, pytest.raises(Problem, match="said 621000 bytes before and says 620000 now"):
+        bring(place, f"{server.address}/rows.jsonl")
+
+
+@pytest.mark.parametrize("target", ["http://[bad/rows.jsonl", "http://127.0.0.1:99999/x", "ftp://x/y.jsonl"])
+def test_an_address_that_leads_to_no_address_of_the_web_is_asked_once(target, place):
+    with serving(lambda _: Answer(status=302, headers={"Location": target})) as server:
+        with pytest.raises(Problem) as refused:
+            bring(place, f"{server.address}/rows.jsonl")
+        assert len(server.asked) == 1
+    assert refused.value.do == "check the address and where it leads"
 
 
 def test_a_server_that_answers_nobody_is_told(place):
@@ -255,9 +311,9 @@ def test_what_a_killed_fetch_has_brought_is_not_brought_again(place):
     assert (place / "raw/rows.jsonl").read_bytes() == ROWS
 
 
-def zipped(members: dict[str, bytes], **settings) -> bytes:
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, **settings) as archive:
+    with zipfile.ZipFile(target, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return target.getvalue()
@@ -265,7 +321,14 @@ def zipped(members: dict[str, bytes], **settings) -> bytes:
 
 def damaged(archive: bytes) -> bytes:
     """One bit of the packed content is another one."""
-    return archive[:300] + bytes([archive[300] ^ 1]) + archive[301:]
+    return archive[:100] + bytes([archive[100] ^ 1]) + archive[101:]
+
+
+def misplaced() -> bytes:
+    """An archive whose directory is said to lie further on, so that its member would begin before the file does."""
+    archive = bytearray(zipped({"a.json": ROWS}))
+    archive[-6:-2] = (int.from_bytes(archive[-6:-2], "little") + 1).to_bytes(4, "little")
+    return bytes(archive)
 
 
 def swollen() -> bytes:
@@ -297,11 +360,20 @@ ARCHIVES = {
     "a member whose last name two have": (zipped({"a/r.json": b"x", "b/r.json": b"y"}), "r.json", "a/r.json, b/r.json"),
     "no archive": (ROWS, "a.json", "File is not a zip file"),
     "an archive that was cut": (zipped({"a.json": ROWS})[:-30], "a.json", "File is not a zip file"),
-    "a damaged archive": (damaged(zipped({"a.json": ROWS})), "a.json", "a complete zip archive"),
+    "an archive whose directory went astray": (misplaced(), "a.json", "a complete zip archive"),
     "a bomb": (swollen(), "rows.jsonl", "3000000000 bytes or more"),
     "a member that leads out of the folder": (zipped({"a/..": b"x"}), "a/..", "no usable file name"),
     "a member that hides": (zipped({".bashrc": b"x"}), ".bashrc", "no usable file name"),
 }
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "DEFLATE": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "LZMA": zipfile.ZIP_LZMA,
+}
+for method, number in METHODS.items():
+    archive = damaged(zipped({"a.json": ROWS}, number))
+    ARCHIVES[f"a damaged archive, {method}"] = (archive, "a.json", "a complete zip archive")
 
 
 @pytest.mark.parametrize("case", ARCHIVES)
@@ -311,3 +383,9 @@ def test_an_archive_that_does_not_give_the_file_is_refused_in_words(case, place)
         bring(place, f"{server.address}/set.zip", f"member: {member}\n")
     assert message in str(refused.value)
     assert not (place / "raw").exists()
+
+
+def test_a_disk_that_is_full_is_not_told_as_a_damaged_archive(tmp_path):
+    (tmp_path / "set.zip").write_bytes(zipped({"a.json": ROWS}, zipfile.ZIP_BZIP2))
+    with pytest.raises(OSError, match="No space left on device"):
+        archives.take_out(tmp_path / "set.zip", "a.json", Path("/dev/full"))
