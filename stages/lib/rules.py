@@ -92,8 +92,8 @@ def reasons(inputs: list[str], section: Clean) -> dict[str, pl.Expr]:
     response = pl.col("response")
     texts = [pl.col(name) for name in inputs]
     asked = {
-        "empty_input": pl.any_horizontal([_empty(text) for text in texts]),
-        "empty_response": _empty(response),
+        "empty_input": pl.any_horizontal([_empty(name, section) for name in inputs]),
+        "empty_response": _empty("response", section),
     }
     if section.rules.stubs:
         asked["stub"] = _is_stub(response)
@@ -114,8 +114,11 @@ def _outside(what: str, fields: list[str], least: int, most: int | None) -> dict
     return limits
 
 
-def _empty(text: pl.Expr) -> pl.Expr:
-    return text.is_null() | text.str.contains(r"^\s*$")
+def _empty(field: str, section: Clean) -> pl.Expr:
+    text = pl.col(field)
+    # Where white space was put right, none is left at the ends.
+    blank = pl.col(column(field, CHARS)) == 0 if section.rules.white_space else text.str.contains(r"^\s*$")
+    return text.is_null() | blank
 
 
 def _is_stub(text: pl.Expr) -> pl.Expr:

@@ -26,12 +26,14 @@ class Rule:
     """find: which texts may need it (True for too many is only slow). fix: the texts put right, in the same order.
 
     uncommon: only texts can need it of whose uncommon characters (see stages.lib.plain) one matches this pattern.
+    brings: it may bring uncommon characters that were not there.
     spaces: it puts right white space and nothing else. plain: it may change plain texts (see stages.lib.plain).
     """
 
     find: Callable[[pl.Expr], pl.Expr] | None
     fix: Callable[[pl.Series], pl.Series]
     uncommon: str | None = None
+    brings: bool = False
     spaces: bool = False
     plain: bool = False
 
@@ -177,11 +179,13 @@ def text_rules(characters: Characters) -> dict[str, Rule]:
     # Every character of printable ASCII is wanted by default.
     plain_is_wanted = characters != "strict"
     return {
-        "encoding": Rule(lambda text: text.str.contains(MOJIBAKE), _each(_repaired), uncommon=MOJIBAKE_LEAD),
-        "entities": Rule(lambda text: text.str.contains(_MAYBE_ENTITY), _decoded),
+        "encoding": Rule(
+            lambda text: text.str.contains(MOJIBAKE), _each(_repaired), uncommon=MOJIBAKE_LEAD, brings=True
+        ),
+        "entities": Rule(lambda text: text.str.contains(_MAYBE_ENTITY), _decoded, brings=True),
         "tags": Rule(lambda text: _has(text, "<") & _has(text, ">"), _untagged),
         "control": Rule(None, lambda texts: texts.str.replace_all(CONTROL, ""), uncommon=CONTROL),
-        "unicode": Rule(None, lambda texts: texts.str.normalize("NFC"), uncommon=MAYBE_NOT_NFC),
+        "unicode": Rule(None, lambda texts: texts.str.normalize("NFC"), uncommon=MAYBE_NOT_NFC, brings=True),
         "characters": Rule(
             lambda text: text.str.contains(unwanted),
             lambda texts: texts.str.replace_all(unwanted, "${1}"),
@@ -242,7 +246,7 @@ class _Work:
         self._tidy, self._spaced = tidy, spaced
         self._touched = np.zeros(texts.len(), bool)
         self._uncommon, self._special = uncommon, (uncommon != "").to_numpy()
-        # The texts whose uncommon characters may be others by now.
+        # The texts that may have other uncommon characters by now; one that has fewer is only looked at in vain.
         self._stale = np.zeros(texts.len(), bool)
 
     def part(self, index: np.ndarray) -> "_Work":
@@ -266,7 +270,7 @@ class _Work:
             if rule.spaces:  # no character is new, and the other rules have seen texts of common ones
                 index = index[self._special[index]]
             else:
-                self._stale[index] = True
+                self._stale[index] |= rule.brings
                 self.due[index] = len(rules)
             next_due[index] = number
         self.due = next_due
