@@ -182,13 +182,11 @@ def _insist_on_gpus(train: Train, model: Model) -> None:
 
 def _watch(train: Train, folder: Path) -> None:
     """Start the workers of this machine, again where they ask for it, and tell how they ended."""
-    import logging
-
     from torch.distributed import DistNetworkError, DistStoreError
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told by us
+    silence_launcher()
     # Others than machine 0 are started by a person's shell, which may end before they do.
     _pass_signals_on(parent=None if machine(train.accelerate) else PARENT)
     for attempt in itertools.count():
@@ -219,6 +217,18 @@ def _watch(train: Train, folder: Path) -> None:
                 "look at what it printed above; then dvc repro goes on from the last saved state",
             )
         return
+
+
+def silence_launcher() -> None:
+    """Keep torch's launcher from printing tracebacks: how the workers ended is told by this module.
+
+    One that printed: another machine's launcher, which held the store, was gone while this one waited to leave with it.
+    """
+    import logging
+
+    launcher = logging.getLogger("torch.distributed.elastic")
+    launcher.addHandler(logging.NullHandler())  # a level set here would do nothing: its modules set their own
+    launcher.propagate = False
 
 
 def _told(folder: Path, attempt: str, *, patient: bool) -> dict[str, Any]:

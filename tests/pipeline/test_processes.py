@@ -195,6 +195,21 @@ def test_two_machines_stop_together_and_go_on_to_the_same_bytes(tmp_path):
     assert adapter(folder) == undisturbed
 
 
+def test_a_launcher_that_loses_the_others_on_its_way_out_prints_no_traceback():
+    script = """
+from torch.distributed.elastic.agent.server import api
+from stages.lib.processes import silence_launcher
+silence_launcher()
+try:
+    raise OSError("the store is gone")
+except OSError:
+    api.logger.exception("Error waiting on exit barrier")
+"""
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_machine_that_waits_for_others_can_be_stopped(tmp_path, number):
     running = start(several_machines(tmp_path / "two", "causal"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -63,6 +64,21 @@ def command(stage: str) -> dict:
         "stderr": subprocess.PIPE,
         "text": True,
     }
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Popen, of which nothing outlives the test."""
+    begun = []
+
+    def popen(**given):
+        begun.append(subprocess.Popen(**given))
+        return begun[-1]
+
+    yield popen
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 # Runs a stage as `python -m` does, and says at its end how many prompts a model was asked in each batch.
@@ -178,17 +194,18 @@ def test_another_run_never_goes_on_from_it(project, asked, capsys, monkeypatch, 
 
 
 @pytest.mark.parametrize("project", ["seq2seq"], indirect=True)
-def test_a_second_process_of_the_same_run_waits_for_the_first(project):
-    first = subprocess.Popen(**command("baseline"))
+def test_a_second_process_of_the_same_run_waits_for_the_first(project, begin):
+    first = begin(**command("baseline"))
     deadline = time.monotonic() + 120
-    while not (locks := list(Path("work/baseline").glob("*.lock"))):
+    # Whoever has made the folder holds the lock beside it, which is there some time before it is held.
+    while not (folders := [path for path in Path("work/baseline").glob("*") if path.is_dir()]):
         assert first.poll() is None, first.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.002)
     os.kill(first.pid, signal.SIGSTOP)
-    with locks[0].open() as lock, pytest.raises(BlockingIOError):
+    with folders[0].with_suffix(".lock").open() as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    second = subprocess.Popen(**command("baseline"))
+    second = begin(**command("baseline"))
     assert "another process is at this very baseline" in second.stdout.readline()
     os.kill(first.pid, signal.SIGCONT)
     for process in (first, second):
