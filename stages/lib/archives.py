@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from stages.lib import growth
 from stages.plumbing import console
-from stages.plumbing.problem import Problem
+from stages.plumbing.problem import Problem, listed
 
 BLOCK = 1 << 20
 # Names that a message lists.
-LISTED = 20
 
 
 def take_out(archive: Path, wanted: str, target: Path) -> str:
@@ -49,7 +48,7 @@ def _member(opened: zipfile.ZipFile, wanted: str, archive: Path) -> zipfile.ZipI
     exact = [member for member in there if member.filename == wanted]
     found = exact or [member for member in there if PurePosixPath(member.filename).name == wanted]
     if len(found) != 1:
-        names = ", ".join(member.filename for member in (found or there)[:LISTED])
+        names = listed([member.filename for member in found or there])
         told = f"{len(found)} members of that name among {len(there)}: {names}"
         raise Problem(f"{archive}, member {wanted}", told, "exactly one", "correct member: in the pointer file")
     return found[0]

@@ -1,7 +1,6 @@
 """Cleaning as a flow of blocks: read, put right, sort out, drop duplicates, hold the contract, write, count."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ AT_ONCE = 8
 # Blocks that are held to the contract together: to ask takes nearly as long for one as for some.
 PROVEN = 4
 
-Judged = tuple[pl.DataFrame, pl.DataFrame, dict[str, np.ndarray]]
+Judged = tuple[Block, pl.DataFrame, pl.DataFrame, dict[str, np.ndarray]]
 
 
 class Cleaning:
@@ -65,8 +64,9 @@ class Cleaning:
             model = prover.submit(clean_rows, self.fields[:-1])
             written = proven = None
             unproven: list[pl.DataFrame] = []
-            for block, judged in _ahead(pool, at_once, reader, self._judged, read(path, self.source)):
-                good, bad = self._entered(block, *judged)
+            blocks = processors.read_ahead(reader, read(path, self.source))
+            for judged in processors.in_order(pool, at_once, self._judged, blocks):
+                good, bad = self._entered(*judged)
                 unproven.append(good)
                 if len(unproven) == PROVEN:
                     proven = _after(proven, prover, lambda rows=tuple(unproven): hold(pl.concat(rows), model.result()))
@@ -94,12 +94,12 @@ class Cleaning:
 
     def block(self, block: Block) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The rows of one block to keep and to set aside (QUARANTINE), both by row_id; enters them in the ledger."""
-        return self._entered(block, *self._judged(block))
+        return self._entered(*self._judged(block))
 
     def _judged(self, block: Block) -> Judged:
         """What needs no other block: the rows put right, those to set aside, and where each rule changed one."""
         rows, changed = put_right_rows(block.rows, self.fields, self.section)
-        return *sorted_out(measured(rows, self.fields), self.fields[:-1], self.section), changed
+        return block, *sorted_out(measured(rows, self.fields), self.fields[:-1], self.section), changed
 
     def _entered(
         self, block: Block, rows: pl.DataFrame, out: pl.DataFrame, changed: dict[str, np.ndarray]
@@ -138,27 +138,6 @@ class Cleaning:
         console.say("changed by", _counted(report["changed"]))
         console.say("distinct", _counted(report["distinct"]))
         console.say("mean length", _counted(report["mean_chars"]), "characters")
-
-
-def _ahead(
-    pool: ThreadPoolExecutor,
-    at_once: int,
-    reader: ThreadPoolExecutor,
-    work: Callable[[Block], Judged],
-    blocks: Iterable[Block],
-) -> Iterator[tuple[Block, Judged]]:
-    """Do the work for so many blocks at a time, and read on; give the results in order."""
-    waiting: deque[tuple[Block, Future[Judged]]] = deque()
-    blocks = iter(blocks)
-    coming = reader.submit(next, blocks, None)
-    while block := coming.result():
-        coming = reader.submit(next, blocks, None)
-        waiting.append((block, pool.submit(work, block)))
-        if len(waiting) > at_once:
-            ready, judged = waiting.popleft()
-            yield ready, judged.result()
-    for ready, judged in waiting:
-        yield ready, judged.result()
 
 
 def _after(before: Future | None, thread: ThreadPoolExecutor, work: Callable[[], object]) -> Future:

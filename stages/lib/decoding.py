@@ -130,14 +130,16 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def codec_of(path: Path, encoding: str) -> str:
+def codec_of(path: Path, encoding: str, start: bytes | None = None) -> str:
     """The encoding to read the file by: for auto what its first bytes show, for UTF-16 which of its kinds they are.
+
+    start: the sample of the file, where it was read before.
 
     Raises Problem for UTF-16 by order of the recipe where not one NUL is: any mark or digit of ASCII would be one.
     """
     if encoding not in ("auto", "utf-16"):
         return encoding
-    start = sample(path)
+    start = sample(path) if start is None else start
     found = encoding_of(start)
     if encoding == "auto" or found.startswith("utf-16"):
         return found

@@ -61,7 +61,7 @@ def _by_content(path: Path, source: Source, told: str) -> str:
     start = decoding.sample(path)
     if kind := next((kind for magic, kind in PACKED.items() if start.startswith(magic)), None):
         raise Problem(str(path), f"{kind}, packed once more", "a file that is packed once", "unpack it once")
-    text = start.decode(decoding.codec_of(path, source.encoding), "replace").lstrip("\ufeff \t\r\n")
+    text = start.decode(decoding.codec_of(path, source.encoding, start), "replace").lstrip("\ufeff \t\r\n")
     begun = text[:20]
     if text[:15].lower().startswith(("<!doctype html", "<html")):
         do = "it may be a login page instead of the file: open it in a browser; or export the table as .xlsx or .csv"

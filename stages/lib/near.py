@@ -12,7 +12,6 @@ Why triples: rows of a catalogue share phrasing and differ in single words. One 
 of words a thirtieth, but a set of triples three of them: 0.8 then means texts that differ in one place or two.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -194,8 +193,9 @@ def near_pairs(texts: Iterable[pl.Series], rows: int, threshold: float, place: P
     texts: in parts of at most BLOCK, `rows` in all. place: a folder on the disk that holds what does not fit in memory.
     """
     table = _Table(place, rows)
-    with console.bar("read words", rows) as progress:
-        for found in _ahead(texts, threshold):
+    at_once = processors.available()
+    with ThreadPoolExecutor(at_once) as pool, console.bar("read words", rows) as progress:
+        for found in processors.in_order(pool, at_once, lambda part: _compared(part, threshold), texts):
             table.add(found)
             progress.update(len(found.sizes))
     pairs = Pairs(place)
@@ -212,21 +212,10 @@ def near_pairs(texts: Iterable[pl.Series], rows: int, threshold: float, place: P
     return pairs
 
 
-def _ahead(texts: Iterable[pl.Series], threshold: float) -> Iterator[Triples]:
-    """The triples of each part, in order; as many parts at a time as there are processors."""
-
-    def found(part: pl.Series) -> Triples:
-        return as_one(triples(part)) if threshold == 1 else triples(part)
-
-    at_once = processors.available()
-    with ThreadPoolExecutor(at_once) as pool:
-        waiting = deque()
-        for part in texts:
-            waiting.append(pool.submit(found, part))
-            if len(waiting) > at_once:
-                yield waiting.popleft().result()
-        for future in waiting:
-            yield future.result()
+def _compared(texts: pl.Series, threshold: float) -> Triples:
+    """What of each text is compared: its triples, or where only equal ones are wanted all of them as one."""
+    found = triples(texts)
+    return as_one(found) if threshold == 1 else found
 
 
 def _prefixes(table: _Table, threshold: float, place: Path) -> list[Spool]:

@@ -12,11 +12,10 @@ import polars as pl
 
 from stages.lib.quarantine import QUARANTINE, shortened
 from stages.lib.source import Source
-from stages.plumbing.problem import Problem
+from stages.plumbing.problem import Problem, listed
 
 ROWS_PER_BLOCK = 50_000
 # Names of columns that a message lists.
-LISTED = 20
 # Lines or rows after the first in which a header is looked for.
 LOOKED_AT = 20
 NO_UTF8 = "no_utf8"
@@ -108,8 +107,7 @@ def all_there(found: list[str], source: Source, where: str, do: str = "correct s
     wanted = list(dict.fromkeys(source.columns.fields.values()))
     missing = [column for column in wanted if column not in found]
     if missing:
-        listed = ", ".join(found[:LISTED]) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
-        told = f"columns {listed or 'none'}; not there: {', '.join(missing)}"
+        told = f"columns {listed(found) or 'none'}; not there: {', '.join(missing)}"
         raise Problem(where, told, f"columns {', '.join(wanted)}", do)
 
 
@@ -135,7 +133,7 @@ def header(
     do: what to do otherwise.
     """
     names = _names(cells)
-    if header_among([("", cells)], source) is None and (place := header_among(rows, source)):
+    if place := header_among(rows, source):
         do = f"the columns stand in {place}: delete what is above it"
     all_there(names, source, where, do)
     twice = sorted({name for name in source.columns.fields.values() if names.count(name) > 1})

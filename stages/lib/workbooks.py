@@ -14,7 +14,7 @@ import polars as pl
 from stages.lib import growth
 from stages.lib.records import LOOKED_AT, Record, header
 from stages.lib.source import Source
-from stages.plumbing.problem import Problem
+from stages.plumbing.problem import Problem, listed
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
@@ -26,7 +26,6 @@ MAX_DEFLATE = 1032
 PARTS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
 # The sheets of an .xlsx by name, and what each of them is.
 SHEETS, LINKS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
-LISTED = 10
 # What numbers, dates and times are among the texts that fastexcel makes.
 DOUBTFUL = r"^-?\d+(\.\d+)?$|^[+-]?\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d"
 # How fastexcel tells of a date or time where a number was asked for: the only place where it names the kind.
@@ -69,7 +68,7 @@ def _read(path: Path, source: Source) -> tuple[str, list[str], pl.DataFrame]:
             raise Problem(str(path), "no sheet of cells", "a workbook with a table", "save it again as .xlsx")
         sheet = source.sheet if source.sheet is not None else sheets[0]
         if sheet not in sheets:
-            raise Problem(str(path), f"sheets {_listed(sheets)}", f"sheet {sheet}", "correct source.sheet")
+            raise Problem(str(path), f"sheets {listed(sheets)}", f"sheet {sheet}", "correct source.sheet")
         return sheet, [name for name in sheets if name != sheet], _texts(book, sheet)
     except (*UNREADABLE, fastexcel.FastExcelError) as error:
         told = " ".join(str(error).split())[:200]
@@ -90,10 +89,6 @@ def _sheets_of_cells(path: Path, sheets: list[str]) -> list[str]:
         if any(key.endswith("}id") and value in charts for key, value in sheet.items())
     }
     return [name for name in sheets if name not in of_charts]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _texts(book: "ExcelReader", sheet: str) -> pl.DataFrame:
@@ -139,7 +134,7 @@ def _time(told: str) -> str | None:
 
 
 def _or_sheet(do: str, others: list[str]) -> str:
-    return f"{do}, or name another sheet in source.sheet: {_listed(others)}" if others else do
+    return f"{do}, or name another sheet in source.sheet: {listed(others)}" if others else do
 
 
 def _hold_size(path: Path) -> None:
@@ -164,7 +159,7 @@ def is_workbook(path: Path) -> bool:
         raise Problem(str(path), str(error), "a workbook that opens", "copy or download the file again") from None
     if any(part in names for part in PARTS):
         return True
-    told = f"a zip archive with {', '.join(names[:LISTED]) or 'nothing'}"
+    told = f"a zip archive with {listed(names) or 'nothing'}"
     do = "unpack it; or fetch a file in it through a pointer file with member: (docs/data.md)"
     raise Problem(str(path), told, "a workbook, or the table itself", do)
 

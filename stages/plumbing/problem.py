@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Names that a message shows, whatever the file: it has to stay readable.
+LISTED = 20
+
 
 @dataclass
 class Problem(Exception):  # noqa: N818 - what a person meets is a problem
@@ -18,3 +21,8 @@ class Problem(Exception):  # noqa: N818 - what a person meets is a problem
 
     def __str__(self) -> str:
         return f"{self.where}\n  found:  {self.found}\n  wanted: {self.wanted}\n  do:     {self.do}"
+
+
+def listed(names: list[str]) -> str:
+    """The names, the first of them where they are many, and then how many more there are."""
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

@@ -100,11 +100,11 @@ def test_numbers_and_times_are_exact_where_the_table_does_not_begin_at_a1(tmp_pa
 
 
 def test_an_empty_first_sheet_is_named_with_the_others(tmp_path):
-    others = {f"Dados {n}": [HEADER, ["Copo", "Um copo."]] for n in range(1, 13)}
+    others = {f"Dados {n}": [HEADER, ["Copo", "Um copo."]] for n in range(1, 23)}
     problem = refused(workbook(tmp_path / "a.xlsx", {"Capa": [], **others}))
     assert problem.where.endswith("a.xlsx, sheet Capa")
     assert problem.found == "no record"
-    listed = ", ".join(f"Dados {n}" for n in range(1, 11))
+    listed = ", ".join(f"Dados {n}" for n in range(1, 21))
     assert problem.do.endswith(f"or name another sheet in source.sheet: {listed} and 2 more")
 
 
