@@ -48,7 +48,7 @@ class Split(Section):
     group: list[str] | None
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None
     max_cluster: Count
-    shards: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None
+    shards: Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)] | None
     read: Some
     train_rows: Some
     folds: Annotated[int, Field(ge=2)] | None

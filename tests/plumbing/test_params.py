@@ -104,6 +104,11 @@ def test_true_and_false_are_no_numbers(section, key, value, tmp_path):
     assert problem.where.endswith(f"params.yaml, {section}.{key}")
 
 
+@pytest.mark.parametrize("value", [True, "1", 1.0, -1])
+def test_shards_are_whole_numbers(value, tmp_path):
+    assert told(changed(tmp_path, split={"shards": [0, value]})).where.endswith("params.yaml, split.shards.1")
+
+
 @pytest.mark.parametrize("value", [2024, 1.5, False, date(2024, 5, 1)])
 def test_a_text_that_yaml_does_not_take_for_one_is_to_be_quoted(value, tmp_path):
     problem = told(changed(tmp_path, source={"sheet": value}))
