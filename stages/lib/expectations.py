@@ -206,9 +206,25 @@ def check(
         if "row_id" in frame:
             frame.index = frame["row_id"].array  # without a name: then it is what a row that offends is called by
         result = batch.get_batch({"dataframe": frame}).validate(suite, result_format=shape)
+        if "row_id" in frame:
+            _name_rows(result)
         results.append(result)
         outcomes += sorted((_outcome(one, frame) for one in result.results), key=lambda o: list(wanted).index(o.name))
     return outcomes, results
+
+
+def _name_rows(suite: "ExpectationSuiteValidationResult") -> None:
+    """Give the first rows that offend the shape in which Data Docs show them beside their values.
+
+    Great Expectations makes it itself for COMPLETE results alone, of all the rows.
+    """
+    for result in suite.results:
+        found, column = result.result, result.expectation_config.kwargs.get("column")
+        rows = found.get("partial_unexpected_index_list")
+        if rows and column != "row_id":
+            values = zip(found["partial_unexpected_list"], rows, strict=True)
+            found["unexpected_index_column_names"] = ["row_id"]
+            found["unexpected_index_list"] = [{column: value, "row_id": row} for value, row in values]
 
 
 def _outcome(result: Any, frame: Any) -> Outcome:

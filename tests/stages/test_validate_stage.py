@@ -2,6 +2,7 @@
 
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +26,29 @@ def cleaned(tmp_path, monkeypatch):
 def outcomes(folder: Path) -> dict[str, dict]:
     report = json.loads((folder / "reports/validation.json").read_text())
     return {outcome["name"]: outcome for outcome in report["expectations"]} | {"success": report["success"]}
+
+
+class _Tables(HTMLParser):
+    """The cells of a page, row by row."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] = " ".join(f"{self.rows[-1][-1]} {data}".split())
+
+    def row_below(self, header: list[str]) -> list[str]:
+        # A table may stand in a cell of another one, whose row goes on after it.
+        return self.rows[self.rows.index(header) + 1][: len(header)]
 
 
 def test_what_is_met_opens_the_gate_and_gives_the_same_bytes_again(cleaned):
@@ -65,6 +89,8 @@ def test_the_rows_that_offend_are_named(cleaned):
         "wanted": "column response dirt, value_set [0]",
         "rows": [7, 50],
     }
+    docs = _Tables((cleaned / "reports/data_docs/index.html").read_text("utf-8"))
+    assert docs.row_below(["Unexpected Value", "Count", "row_id"]) == ["1", "2", "7, 50"]
 
 
 @pytest.mark.parametrize(("dirty", "rows", "share"), [(9, 50, 0.18), (7, 10, 0.7), (1, 3, 1 / 3), (0, 7, 0.0)])
