@@ -21,6 +21,8 @@ LINE = 1 << 20
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+# A frame to be skipped (RFC 8878, 3.1.2): pzstd begins with one.
+SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 HIGH = bytes(range(0x80, 0x100))
 BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 # The longer mark comes first: UTF-32 begins like UTF-16.
@@ -42,7 +44,7 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
         raise Problem(
             str(path), (error.strerror or str(error)).lower(), "a file that you may read", "see its rights"
         ) from None
-    if magic.startswith(ZSTD):
+    if magic.startswith(ZSTD) or SKIPPABLE.match(magic):
         import pyarrow as pa
 
         with pa.input_stream(str(path), compression="zstd") as file:
@@ -185,6 +187,5 @@ def _decoded(pieces: Iterable[bytes], codec: str) -> Iterator[bytes]:
 
         codec = "sloppy-windows-1252"
     decoder = codecs.getincrementaldecoder(codec)("replace")
-    for piece in pieces:
-        yield decoder.decode(piece).encode("utf-8", "surrogatepass").removeprefix(codecs.BOM_UTF8)
+    yield from _unmarked(decoder.decode(piece).encode("utf-8", "surrogatepass") for piece in pieces)
     yield decoder.decode(b"", final=True).encode()

@@ -25,7 +25,7 @@ def records(path: Path, source: Source) -> Iterator[Record]:
     lines = _lines(text, path)
     begun = _begun(lines)
     # "sep=;" is what Excel writes to say what the delimiter is.
-    said = re.fullmatch(r"sep=(.)\s*", begun[-1])
+    said = re.fullmatch(r'sep=([^"\r\n])\s*', begun[-1])
     if said:
         begun[-1] = "\n"
         begun += _begun(lines)
@@ -34,28 +34,37 @@ def records(path: Path, source: Source) -> Iterator[Record]:
     names: list[str] = []
     try:
         delimiter = source.delimiter or (said[1] if said else _delimiter(begun, path, source))
-        reader = csv.reader(chain(begun, lines), delimiter=delimiter, strict=True)
+        original: list[str] = []
+        reader = csv.reader(_noted(chain(begun, lines), original), delimiter=delimiter, strict=True)
         for cells in reader:
             at, begins = begins, reader.line_num + 1
-            if not any(cells):
+            raw = "".join(original).rstrip("\r\n")
+            original.clear()
+            if not cells or not (names or any(cells)):  # a blank line; above the header, empty cells too
                 continue
             if not names:
                 do = "set source.delimiter, or correct source.columns" if len(cells) == 1 else "correct source.columns"
                 names = header(cells, source, f"{path}, line {at}", _records_of(begun, delimiter), do)
             else:
-                yield _record(at, cells, names, delimiter, damaged=text.damaged)
+                yield _record(at, cells, names, raw, damaged=text.damaged)
     except csv.Error as error:
         told = f"{error} (a quotation mark that is never closed?)"
         raise Problem(f"{path}, line {begins}", told, "a delimited table", "correct the quotation there") from None
 
 
-def _record(line: int, cells: list[str], names: list[str], delimiter: str, *, damaged: bool) -> Record:
-    if damaged and not is_unicode("".join(cells)):
-        return Record(line, None, NO_UTF8, delimiter.join(cells))
+def _noted(lines: Iterable[str], into: list[str]) -> Iterator[str]:
+    """The lines, each of which is noted as it is taken: together they are the record that they make."""
+    for line in lines:
+        into.append(line)
+        yield line
+
+
+def _record(line: int, cells: list[str], names: list[str], raw: str, *, damaged: bool) -> Record:
+    if damaged and not is_unicode(raw):
+        return Record(line, None, NO_UTF8, raw)
     if len(cells) != len(names):
-        return Record(line, None, "wrong_number_of_cells", delimiter.join(cells))
-    values = {name: cell or None for name, cell in zip(names, cells, strict=True)}
-    return Record(line, values, raw=values)
+        return Record(line, None, "wrong_number_of_cells", raw)
+    return Record(line, {name: cell or None for name, cell in zip(names, cells, strict=True)}, raw=raw, keys=names)
 
 
 def _lines(texts: Iterable[str], path: Path) -> Iterator[str]:

@@ -14,6 +14,10 @@ from stages.plumbing.problem import Problem
 SPACE = " \t\r\n"
 # With fewer characters after it a number may go on: 1 as 1.5, or as 1e-5.
 NUMBER_ENDS = 3
+# What is missing may be in the next block if the decoder stops at the end: of -Infinity or an escape it takes nothing.
+CUT = 16
+# An element is held whole.
+MAX_ELEMENT_CHARS = 1 << 28
 DO = "correct the file there, or write one object per line: then a broken one is set aside by itself"
 
 
@@ -25,7 +29,7 @@ def records(path: Path, source: Source) -> Iterator[Record]:
             yield Record(line, None, NO_UTF8, raw)
             continue
         values, reason = parsed(raw, source.columns.fields)
-        yield Record(line, values, reason, value if isinstance(value, dict) else raw)
+        yield Record(line, values, reason, raw, keys=value if isinstance(value, dict) else ())
 
 
 class _Elements:
@@ -47,9 +51,11 @@ class _Elements:
                 raise self._problem("no closing bracket")
             try:
                 value, end = self._decoder.raw_decode(self._held, self._at)
-            except (ValueError, RecursionError) as error:
-                if self._more():
+            except json.JSONDecodeError as error:
+                if self._is_cut(error) and self._more():
                     continue
+                raise self._broken(error) from None
+            except (ValueError, RecursionError) as error:  # a number of very many digits, or too deep
                 raise self._problem(" ".join(str(error).split())[:200]) from None
             if (left := len(self._held) - end) < NUMBER_ENDS:
                 if self._more():
@@ -63,10 +69,22 @@ class _Elements:
         if self._skip(SPACE):
             raise self._problem(f"something after the end of the array: {self._held[self._at :][:20]!r}")
 
-    def _problem(self, told: str) -> Problem:
-        return Problem(f"{self.path}, line {self._line}", told, "one JSON array of objects", DO)
+    def _problem(self, told: str, line: int | None = None) -> Problem:
+        return Problem(f"{self.path}, line {line or self._line}", told, "one JSON array of objects", DO)
+
+    def _is_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether more text may mend it. In the middle of what is held it can not: no need to hold the whole file."""
+        return error.pos + CUT > len(self._held) or error.msg.startswith("Unterminated string")
+
+    def _broken(self, error: json.JSONDecodeError) -> Problem:
+        near = self._held[error.pos :][:20]
+        told = f"{error.msg.removesuffix(' starting at')} at {repr(near) if near else 'the end'}"
+        return self._problem(told, self._line + self._held.count("\n", self._at, error.pos))
 
     def _more(self) -> bool:
+        """Hold the next block too; raises Problem where what is held of one element grows beyond measure."""
+        if len(self._held) - self._at > MAX_ELEMENT_CHARS:
+            raise self._problem(f"an element of more than {MAX_ELEMENT_CHARS} characters")
         piece = next(self._pieces, None)
         self._held, self._at = self._held[self._at :] + (piece or ""), 0
         return piece is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from stages.lib.quarantine import QUARANTINE
-from stages.lib.records import ROWS_PER_BLOCK, Block, as_text, header
+from stages.lib.records import ROWS_PER_BLOCK, Block, as_text, header, told_apart
 from stages.lib.source import Source
 from stages.plumbing.problem import Problem
 
@@ -52,7 +52,7 @@ def _names(schema: "pa.Schema", path: Path, source: Source) -> list[str]:  # noq
     for column in dict.fromkeys(source.columns.fields.values()):
         kind = schema.field(names.index(column)).type
         if not _becomes_text(kind):
-            wanted = "texts, truth values, dates, times, or numbers of up to 128 bits"
+            wanted = "texts, truth values, dates, times, or numbers of up to 128 bits; time zones by name"
             do = "name another column in source.columns, or write this one as texts"
             raise Problem(f"{path}, column {column}", str(kind), wanted, do)
     return names
@@ -64,8 +64,20 @@ def _becomes_text(kind: "pa.DataType") -> bool:  # noqa: F821
     kind = kind.value_type if types.is_dictionary(kind) else kind
     texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
     numbers = (types.is_integer, types.is_floating, types.is_decimal32, types.is_decimal64, types.is_decimal128)
-    others = (types.is_boolean, types.is_date, types.is_time, types.is_timestamp)
-    return isinstance(kind, JsonType) or any(test(kind) for test in (*texts, *numbers, *others))
+    others = (types.is_boolean, types.is_date, types.is_time)
+    known = types.is_timestamp(kind) and _is_known(kind)
+    return known or isinstance(kind, JsonType) or any(test(kind) for test in (*texts, *numbers, *others))
+
+
+def _is_known(kind: "pa.TimestampType") -> bool:  # noqa: F821
+    """Whether polars knows the zone of such times: those of half an hour it knows by name alone."""
+    import pyarrow as pa
+
+    try:
+        pl.from_arrow(pa.array([], kind))
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _texts(column: "pa.Array") -> pl.Series:  # noqa: F821
@@ -82,7 +94,7 @@ def _texts(column: "pa.Array") -> pl.Series:  # noqa: F821
 
 def _raw(batch: "pa.RecordBatch", places: list[int]) -> list[str]:  # noqa: F821
     columns = [[_shown(column[place]) for place in places] for column in batch]
-    names = batch.schema.names
+    names = told_apart(batch.schema.names)
     return [as_text(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 

@@ -37,12 +37,16 @@ class Block:
 
 @dataclass
 class Record:
-    """One record of a format that is read record by record: its values by column, or None and the reason."""
+    """One record of a format that is read record by record: its values by column, or None and the reason.
+
+    raw: the original, as text or as what JSON can write. keys: the columns that it has.
+    """
 
     line: int
     values: dict[str, Any] | None
     reason: str = ""
     raw: Any = None
+    keys: Iterable[str] = ()
 
 
 def gathered(records: Iterable[Record], source: Source) -> Iterator[Block]:
@@ -58,7 +62,7 @@ def gathered(records: Iterable[Record], source: Source) -> Iterator[Block]:
         ]
         bad = [(row_id, r.line, None, r.reason, None, as_text(r.raw)) for row_id, r in part if r.values is None]
         schema = {"row_id": pl.Int64, "line": pl.Int64, "offset": pl.Int64, **dict.fromkeys(fields, pl.String)}
-        keys = {key for _, r in part if isinstance(r.raw, dict) for key in r.raw}
+        keys = set().union(*(record.keys for _, record in part))
         yield Block(
             pl.DataFrame(good, schema, orient="row"),
             pl.DataFrame(bad, QUARANTINE, orient="row"),
@@ -100,6 +104,12 @@ class Text:
     def _noted(self, text: str) -> str:
         self.damaged = self.damaged or not is_unicode(text)
         return text
+
+
+def told_apart(names: list[str]) -> list[str]:
+    """The names of all columns, so that none hides another: one that is empty or repeated has its number with it."""
+    first = {name: at for at, name in reversed(list(enumerate(names)))}
+    return [name if name and first[name] == at else f"{name} [{at + 1}]".lstrip() for at, name in enumerate(names)]
 
 
 def all_there(found: list[str], source: Source, where: str, do: str = "correct source.columns") -> None:

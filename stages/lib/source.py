@@ -67,7 +67,7 @@ class Source(Section):
     format: Format
     encoding: Encoding
     sheet: str | None
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None
+    delimiter: Annotated[str, Field(pattern=r'^[^"\r\n]$')] | None
     columns: Columns
 
 

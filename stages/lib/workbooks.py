@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import polars as pl
 
 from stages.lib import growth
-from stages.lib.records import LOOKED_AT, Record, header
+from stages.lib.records import LOOKED_AT, Record, header, told_apart
 from stages.lib.source import Source
 from stages.plumbing.problem import Problem, listed
 
@@ -39,18 +39,19 @@ def records(path: Path, source: Source) -> Iterator[Record]:
     sheet, others, cells = _read(path, source)
     place = f"{path}, sheet {sheet}"
     names: list[str] = []
+    told: list[str] = []
     rows = 0
     for number, row in enumerate(cells.iter_rows(), 1):
         if not any(cell is not None and cell.strip() for cell in row):
             continue
         if names:
             rows += 1
-            values = dict(zip(names, row, strict=True))
-            yield Record(number, values, raw=values)
+            yield Record(number, dict(zip(names, row, strict=True)), raw=dict(zip(told, row, strict=True)), keys=names)
         else:
             first = ((f"row {at}", row) for at, row in enumerate(cells.head(number + LOOKED_AT).iter_rows(), 1))
             do = _or_sheet("correct source.columns", others)
             names = header(row, source, f"{place}, row {number}", first, do)
+            told = told_apart(names)
     if not rows:
         do = _or_sheet("check that source.path names the right file", others)
         raise Problem(place, "no record", "at least one row", do)
@@ -102,7 +103,7 @@ def _texts(book: "ExcelReader", sheet: str) -> pl.DataFrame:
     floats = pl.from_arrow(batch)
     ints = book.load_sheet(**whole, dtypes="int", use_columns=doubtful).to_polars()
     cells = {texts.get_column_index(name): _exact(texts[name], floats[name], ints[name]).to_list() for name in doubtful}
-    for error in told.errors:
+    for error in told.errors if told else ():  # None where every cell was a number, or empty
         row, column = error.position
         cells[column][row] = _time(error.detail) or cells[column][row]
     return texts.with_columns(pl.Series(texts.columns[at], column, pl.String) for at, column in cells.items())

@@ -97,6 +97,15 @@ def test_a_wanted_column_of_another_type_is_refused_by_its_name_and_type(kind, t
     assert "texts, truth values, dates, times, or numbers" in refused.value.wanted
 
 
+@pytest.mark.parametrize("zone", ["+05:30", "-03:30", "Z"])
+def test_a_wanted_time_of_a_zone_that_is_not_known_is_refused_as_a_column(zone, tmp_path):
+    times = pa.array([0], pa.timestamp("us", zone))
+    with pytest.raises(Problem) as refused:
+        read(tmp_path, pa.table({"title": times, "content": ["b"]}))
+    assert (refused.value.where.rpartition(", ")[2], refused.value.found) == ("column title", str(times.type))
+    read(tmp_path, pa.table({"title": ["a"], "content": ["b"], "at": times}))
+
+
 def test_a_wanted_time_of_no_zone_is_refused_in_words(tmp_path):
     with pytest.raises(Problem, match="Mars/Olympus"):
         read(tmp_path, pa.table({"title": UNWANTED["timestamp of no zone"][0], "content": ["b"]}))
@@ -111,7 +120,9 @@ def test_a_column_that_nobody_wants_stops_nothing_and_is_shown_as_well_as_can_be
 
 def test_another_column_may_be_there_twice(tmp_path):
     table = pa.Table.from_arrays([pa.array([cell]) for cell in "abcd"], ["title", "content", "x", "x"])
-    assert read(tmp_path, table).rows.rows() == [(1, 1, None, "a", "b")]
+    block = read(tmp_path, table)
+    assert block.rows.rows() == [(1, 1, None, "a", "b")]
+    assert json.loads(block.raw(block.rows)[0]) == {"title": "a", "content": "b", "x": "c", "x [4]": "d"}
 
 
 def test_a_wanted_column_must_be_there_once(tmp_path):

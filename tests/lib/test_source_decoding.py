@@ -77,6 +77,17 @@ def test_a_character_cut_by_the_end_of_a_block_is_whole_again(tmp_path, monkeypa
     assert b"".join(blocks(path, "auto")).decode() == TEXT
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+def test_only_the_mark_of_the_file_goes_and_not_one_at_the_begin_of_a_block(codec, tmp_path, monkeypatch):
+    from stages.lib import decoding
+
+    path = tmp_path / "rows.csv"
+    path.write_bytes("abc\ufeffdef".encode(codec))
+    for block in range(2, 20):
+        monkeypatch.setattr(decoding, "BLOCK", block)
+        assert b"".join(blocks(path, codec)).decode() == "abc\ufeffdef"
+
+
 def test_the_holes_of_cp1252_lose_nothing(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(b"a\x81\x93b\x94")

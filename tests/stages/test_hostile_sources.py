@@ -125,6 +125,11 @@ def zstd(content: bytes) -> bytes:
     return target.getvalue().to_pybytes()
 
 
+def skippable(content: bytes) -> bytes:
+    """A zstd frame that says nothing, to be skipped: pzstd begins a file with one (RFC 8878, 3.1.2)."""
+    return b"\x50\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+
+
 def zipped(**members: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
@@ -158,6 +163,12 @@ KEPT = {
         json.dumps([GOOD, 5, [1], {"title": 1, "content": "x"}]).encode(),
         1,
         {"no_object": 2, "no_text": 1},
+    ),
+    "zstd as pzstd writes it": (
+        "a.jsonl.zst",
+        skippable(b"\x10\0\0\0") + zstd(LINE) + skippable(b"x") + zstd(line()),
+        2,
+        {},
     ),
     "gzip under another name": ("a.jsonl", gzip.compress(LINE), 1, {}),
     "extra columns": ("a.jsonl", json_lines([{**GOOD, "price": 3, "tags": ["a"], "more": {"title": "x"}}]), 1, {}),
@@ -435,10 +446,71 @@ def test_a_key_with_slashes_is_repeated_however_they_are_written(tmp_path, monke
 @pytest.mark.parametrize("block", range(5, 40))
 def test_an_element_of_an_array_may_be_cut_anywhere_by_the_end_of_a_block(block, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "BLOCK", block)
-    content = b'[1.5, -1500.25, 1e-5, 2E+7 , {"title": "a", "content": "b c"} ,3.0]'
+    others = ["1.5", "-1500.25", "1e-5", "2E+7", '"\\u00e9\\ud83d\\ude00\\\\"', "-Infinity", "false", "null", "[ ]"]
+    content = f'[{",".join(others)}, {{"title": "a" , "content":  "b\\u00e9 c"}} ,3.0]'.encode()
     got = read(tmp_path, monkeypatch, "a.json.gz", gzip.compress(content))
-    assert got.report["reasons"] == {"no_object": 5}
-    assert got.quarantine["raw"].to_list() == ["1.5", "-1500.25", "1e-5", "2E+7", "3.0"]
+    assert got.report["reasons"] == {"no_object": 10}
+    assert got.quarantine["raw"].to_list() == [*others, "3.0"]
+    assert got.rows["response"].to_list() == ["bé c"]
+
+
+def test_an_array_is_read_no_further_than_its_first_mistake(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "BLOCK", 1000)
+    taken = 0
+
+    def blocks(path, encoding):
+        nonlocal taken
+        for block in counted(path, encoding):
+            taken += 1
+            yield block
+
+    counted = decoding.blocks
+    monkeypatch.setattr(decoding, "blocks", blocks)
+    good = '{"title": "Copo", "content":\n"Um copo."},\n'
+    content = f'[{good}{{"title":\n"x" "content": "y"}},{good * 1000}{{}}]'
+    with pytest.raises(Problem) as refused:
+        read(tmp_path, monkeypatch, "a.json", content.encode())
+    assert refused.value.where.endswith("a.json, line 4")
+    assert refused.value.found == """Expecting ',' delimiter at '"content": "y"},{"ti'"""
+    assert taken == 1
+
+
+def test_an_element_without_end_is_refused_by_its_length(tmp_path, monkeypatch):
+    from stages.lib import json_array
+
+    monkeypatch.setattr(json_array, "MAX_ELEMENT_CHARS", 1 << 20)
+    monkeypatch.setattr(decoding, "BLOCK", 1 << 18)
+    with pytest.raises(Problem, match="an element of more than 1048576 characters"):
+        read(tmp_path, monkeypatch, "a.json", b"[" + LINE + b',{"title": "' + b"x" * (2 << 20))
+
+
+def test_the_quarantine_has_the_record_as_it_stands_in_the_file(tmp_path, monkeypatch):
+    element = '{"title": "a", "title":"b", "more": 12345678901234567890.12, "big": 1e999}'
+    got = read(tmp_path, monkeypatch, "a.json", f"[{element}, {json.dumps(GOOD)}]".encode())
+    assert got.quarantine["raw"].to_list() == [element]
+    records = ['Copo,,"Um ""copo""",1', '"Um\r\ncopo, azul",x', ' ,"",x,y', ",,,"]
+    content = "\r\n".join(["title,content,obs,obs", *records, "", 'Copo,"Um copo, e outro.",1,2']) + "\r\n"
+    got = read(tmp_path, monkeypatch, "a.csv", content.encode())
+    assert got.quarantine.select("line", "reason", "raw").rows() == list(
+        zip(
+            (2, 3, 5, 6),
+            ("empty_response", "wrong_number_of_cells", "empty_input", "empty_input"),
+            records,
+            strict=True,
+        )
+    )
+    assert got.rows.select("line", "response").rows() == [(8, "Um copo, e outro.")]
+
+
+def test_columns_of_a_sheet_without_a_name_of_their_own_are_told_apart(tmp_path, monkeypatch):
+    def fill(book, sheet):
+        sheet.write_row(0, 0, ["title", "content", "obs", "obs", None])
+        sheet.write_row(1, 0, ["Copo", None, "a", "b", "c"])
+        sheet.write_row(2, 0, ["Copo", "Um copo."])
+
+    got = read(tmp_path, monkeypatch, "a.xlsx", workbook(fill))
+    raw = {"title": "Copo", "content": None, "obs": "a", "obs [4]": "b", "[5]": "c"}
+    assert json.loads(got.quarantine["raw"][0]) == raw
 
 
 def test_all_these_hostile_sources_are_tried():

@@ -99,6 +99,19 @@ def test_numbers_and_times_are_exact_where_the_table_does_not_begin_at_a1(tmp_pa
     assert read_rows.select("line", "title", "response").rows() == [(4, "99999999.99", "12:00:00")]
 
 
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [([None, *HEADER], 0), ([2023, *HEADER], 1.5), ([None, *HEADER], "007"), ([None, *HEADER], None)],
+)
+def test_a_column_of_numbers_needs_no_name(header, cell, tmp_path):
+    # pandas writes its index so.
+    rows = [header, [cell, "Copo", "Um copo."], [cell, "Prato", "7"]]
+    assert read(workbook(tmp_path / "a.xlsx", {"Folha": rows})).rows() == [
+        (1, 2, None, "Copo", "Um copo."),
+        (2, 3, None, "Prato", "7"),
+    ]
+
+
 def test_an_empty_first_sheet_is_named_with_the_others(tmp_path):
     others = {f"Dados {n}": [HEADER, ["Copo", "Um copo."]] for n in range(1, 23)}
     problem = refused(workbook(tmp_path / "a.xlsx", {"Capa": [], **others}))
