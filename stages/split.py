@@ -5,6 +5,7 @@ r"""Split: deal the rows to train, validation and test so that no group and no n
         data/split/copies.parquet reports/split.json
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,22 @@ def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, 
         console.say(f"left out: {reason}", rows, "rows")
     console.say("leaking pairs", dealt.report["leakage"]["pairs"])
     _accepted(dealt, params.split)
-    write(parts, dealt, dict(zip(SIDES, (train, validation, test), strict=True)))
-    made = write_copies(train, copies, params.augmentation)
+    # All at once or not at all: never new sides beside old copies, which are of rows that are now tested.
+    with ExitStack() as stack:
+        begun = [stack.enter_context(files.whole(path)) for path in (train, validation, test, copies, report)]
+        write(parts, dealt, dict(zip(SIDES, begun[:3], strict=True)))
+        made = write_copies(*begun[:4], params.augmentation, params.split.similarity)
+        files.write_json(begun[4], dealt.report | {"copies": made})
     if params.augmentation.copies:
         console.say("copies of training rows", made["rows"], "rows")
-    files.write_json(report, dealt.report | {"copies": made})
+        console.say("not made: too like others", made["like_held_out"], "rows")
 
 
 def _accepted(dealt: Dealt, section: Split) -> None:
     """Raise Problem for a side that is needed and empty, and for more leakage than is allowed."""
     rows, leaked = dealt.report["rows"], dealt.report["leakage"]
-    for side in dict.fromkeys(("train", section.evaluate_on)):
+    # Training needs rows to validate on, whatever is evaluated in the end.
+    for side in dict.fromkeys(("train", section.evaluate_on, "validation")):
         if not rows[side]:
             raise _no_row(side, dealt.report, section)
     if leaked["share"] > section.max_leakage:

@@ -6,17 +6,18 @@ that repeat a training response, the nearest training row) sees real rows alone,
 
 import random
 import unicodedata
-from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Self
 
+import numpy as np
 import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
-from stages.lib import files
-from stages.lib.tables import growing
+from stages.lib.near import near_pairs, whole_texts
+from stages.lib.tables import blocks, growing
 from stages.plumbing.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +30,10 @@ class Methods(Section):
     drop_words: Annotated[float, Field(ge=0, lt=1)]
     no_accents: Share
     small_letters: Share
+
+
+# By what a copy may differ from its row.
+WAYS = (*Methods.model_fields, "paraphrase")
 
 
 def _names_in_braces(text: str) -> str:
@@ -109,8 +114,8 @@ def altered(inputs: dict[str, str], methods: Methods, chance: random.Random) -> 
     return inputs, used
 
 
-def copies_of(row: dict[str, Any], section: Augmentation) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The copies of one training row, and how many were made and altered by each method.
+def copies_of(row: dict[str, Any], section: Augmentation) -> tuple[list[dict[str, Any]], list[set[str]]]:
+    """The copies of one training row, and in which of the WAYS each of them differs from it.
 
     A copy has the row_id of its row, a number from 1 in `copy`, and in `paraphrase` the text of another template or
     None. One that equals its row, or an earlier copy, is not made. Chance depends on the seed and on the row's texts
@@ -118,37 +123,66 @@ def copies_of(row: dict[str, Any], section: Augmentation) -> tuple[list[dict[str
     """
     texts = {name: text for name, text in row.items() if name not in ("row_id", "line")}
     inputs = {name: text for name, text in texts.items() if name != "response" and name in (section.fields or texts)}
-    seen, made, counts = {(tuple(inputs.values()), None)}, [], Counter()
+    seen, made, by = {(tuple(inputs.values()), None)}, [], []
     for number in range(1, section.copies + 1):
         chance = random.Random("\x1f".join([str(section.seed), str(number), *texts.values()]))
         changed, used = altered(inputs, section.methods, chance)
         paraphrase = chance.choice(section.paraphrases) if section.paraphrases else None
         key = (tuple(changed.values()), paraphrase)
         if key in seen:
-            counts["same"] += 1
             continue
         seen.add(key)
-        counts.update(["rows", *used, *(["paraphrase"] if paraphrase else [])])
+        by.append(used | ({"paraphrase"} if paraphrase else set()))
         made.append({"row_id": row["row_id"], "copy": number, **row, **changed, "paraphrase": paraphrase})
-    return made, counts
+    return made, by
 
 
-def write_copies(train: Path, target: Path, section: Augmentation) -> dict[str, int]:
-    """Write the copies of the rows in the table `train`, none where none are asked for.
+def write_copies(
+    train: Path, validation: Path, test: Path, target: Path, section: Augmentation, similarity: float
+) -> dict[str, int]:
+    """Write the copies of the rows in the table `train` to a new file, none where none are asked for.
 
-    Returns how many: `rows` in all, those that each method altered, and the `same`, which were not made.
+    One that is as similar as that (Jaccard, see stages.lib.near) to a row of the other two tables is not made: what is
+    asked there must not be learnt by heart. Returns how many: `rows` in all, those altered by each method, the `same`
+    and those `like_held_out`, which were not made.
     """
-    import pyarrow.parquet as pq
-
     columns = dict(pl.read_parquet_schema(train))
     schema = {"row_id": pl.Int64, "copy": pl.Int64, **columns, "paraphrase": pl.String}
-    counts: Counter[str] = Counter()
-    with files.whole(target) as begun, growing(begun, schema) as add, pq.ParquetFile(train) as table:
-        for batch in table.iter_batches() if section.copies else ():
+    every = target.with_name("every-copy")
+    rows, by = 0, []
+    with growing(every, schema) as add:
+        for table in blocks([train]) if section.copies else ():
+            rows += table.height
             made: list[dict[str, Any]] = []
-            for row in pl.DataFrame(batch).iter_rows(named=True):
-                copies, of_row = copies_of(row, section)
+            for row in table.iter_rows(named=True):
+                copies, differences = copies_of(row, section)
                 made += copies
-                counts += of_row
+                by += [sum(1 << WAYS.index(name) for name in ways) for ways in differences]
             add(pl.DataFrame(made, schema))
-    return {name: counts[name] for name in ("rows", "same", "paraphrase", *Methods.model_fields)}
+    alike = _like_held_out([validation, test], every, len(by), similarity)
+    begun = 0
+    with growing(target, schema) as add:
+        for table in blocks([every]):
+            add(table.filter(~alike[begun : begun + table.height]))
+            begun += table.height
+    every.unlink()
+    kept = np.array(by, np.uint8)[~alike]
+    return {
+        "rows": len(kept),
+        "same": rows * section.copies - len(by),
+        "like_held_out": int(alike.sum()),
+        **{name: int((kept >> bit & 1).sum()) for bit, name in enumerate(WAYS)},
+    }
+
+
+def _like_held_out(held_out: list[Path], copies: Path, count: int, similarity: float) -> np.ndarray:
+    """Which of the `count` copies are near-duplicates of a row in these tables."""
+    alike = np.zeros(count, bool)
+    if not count:
+        return alike
+    rows = sum(pl.scan_parquet(path).select(pl.len()).collect().item() for path in held_out)
+    texts = chain.from_iterable(map(whole_texts, blocks([*held_out, copies])))
+    for block in near_pairs(texts, rows + count, similarity, copies.parent):
+        across = (block.first < rows) & (block.second >= rows)
+        alike[block.second[across] - rows] = True
+    return alike

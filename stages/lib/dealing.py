@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from stages.lib import files
 from stages.lib.certificate import leakage
-from stages.lib.near import BLOCK, near_pairs
+from stages.lib.near import near_pairs, whole_texts
 from stages.lib.sides import CROWDED, METHODS, SIDES, STRADDLING, TRAIN, Split, chosen, identities
 from stages.lib.tables import blocks, growing
 from stages.plumbing.problem import Problem
@@ -26,8 +25,6 @@ LEFT_OUT = {
     BEYOND_READ: "beyond_read",
     BEYOND_TRAIN_ROWS: "beyond_train_rows",
 }
-# With near_duplicates: null only rows of the very same words are looked for.
-SAME_WORDS = 1.0
 
 
 @dataclass
@@ -54,8 +51,7 @@ def deal(parts: list[Path], section: Split, place: Path) -> Dealt:
         raise Problem("the shards", "none", "at least one", "correct split.shards")
     keys = _keys(parts, section)
     read = chosen(keys.identity, section.read, section.seed, "read")
-    threshold = section.near_duplicates or SAME_WORDS
-    pairs = near_pairs(_texts(parts, read), int(read.sum()), threshold, place)
+    pairs = near_pairs(_texts(parts, read), int(read.sum()), section.similarity, place)
     group = keys.group[read]
     side = np.full(len(read), BEYOND_READ, np.int8)
     together = pairs if section.near_duplicates is not None else []
@@ -75,7 +71,7 @@ def deal(parts: list[Path], section: Split, place: Path) -> Dealt:
             "clusters": clusters,
             "largest_cluster": largest_cluster,
         },
-        "leakage": leakage(pairs, keys.row_ids[read], side[read], threshold),
+        "leakage": leakage(pairs, keys.row_ids[read], side[read], section.similarity),
     }
     return Dealt(side, report)
 
@@ -104,23 +100,17 @@ def _keys(parts: list[Path], section: Split) -> Keys:
 
 
 def _texts(parts: list[Path], read: np.ndarray) -> Iterator[pl.Series]:
-    """Of the rows read, all that the model reads and writes: the inputs and the response, as one text each."""
     begun = 0
     for table in blocks(parts):
-        rows = table.filter(read[begun : begun + table.height])
+        yield from whole_texts(table.filter(read[begun : begun + table.height]))
         begun += table.height
-        text = rows.select(pl.concat_str(pl.exclude("row_id", "line"), separator="\n").alias("text"))["text"]
-        for at in range(0, len(text), BLOCK):
-            yield text.slice(at, BLOCK)
 
 
 def write(parts: list[Path], dealt: Dealt, targets: dict[str, Path]) -> None:
-    """Write the three tables, block by block, rows in the order of row_id."""
+    """Write the three tables (new files), block by block, rows in the order of row_id."""
     schema = dict(pl.read_parquet_schema(parts[0]))
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(growing(stack.enter_context(files.whole(targets[name])), schema)) for name in SIDES
-        ]
+        writers = [stack.enter_context(growing(targets[name], schema)) for name in SIDES]
         begun = 0
         for table in blocks(parts):
             side = dealt.side[begun : begun + table.height]

@@ -234,7 +234,7 @@ def _outcome(result: Any, frame: Any) -> Outcome:
     if observed is None and "unexpected_count" in found:
         asked = found["element_count"] - found.get("missing_count", 0)
         observed = f"{found['unexpected_count']} of {asked} rows offend"
-        if len(frame) == 1:
+        if "row_id" not in frame:  # the ledger: one row of shares
             observed = float(frame[config.kwargs["column"]].iloc[0])
     if result.exception_info and result.exception_info.get("raised_exception"):
         observed = result.exception_info["exception_message"]
@@ -267,8 +267,11 @@ def _telling(config: Any, observed: Any, frame: Any) -> list[int]:
 
 
 def _short(value: object) -> str:
+    value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "nothing" if value is None else str(_plain(value))
+        return "nothing" if value is None else str(value)
+    if isinstance(value, int) or value.is_integer():
+        return str(int(value))
     return "not a number" if math.isnan(value) else f"{value:.6g}"
 
 

@@ -21,7 +21,7 @@ from stages.lib import agreement
 from stages.lib.answers import Answers, plain
 from stages.lib.words import Stemmer, words
 from stages.plumbing.console import watched
-from stages.plumbing.section import Section
+from stages.plumbing.section import Names, Section
 
 Numbers = np.ndarray
 BLOCK = 200  # rows measured at a time
@@ -36,7 +36,7 @@ class Metrics(Section):
     resamples: int = Field(ge=100, le=100_000)
     seed: int = Field(ge=0)
     confidence: float = Field(gt=0.5, lt=1)
-    group: list[str] | None
+    group: Names | None
     stemmer: Stemmer | None
     bleu_tokenize: Literal["13a", "intl", "char", "zh", "none"]
     nearest_rows: int = Field(ge=1)

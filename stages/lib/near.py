@@ -25,6 +25,9 @@ from stages.lib.spool import Buckets, Spool
 from stages.plumbing import console, processors
 
 TRIPLE = 3
+# Scripts that put no space between words: there each character counts as a word.
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+WORD = rf"[{_SPACELESS}]|[\w--[{_SPACELESS}]]+"
 # Pairs of rows that share an early triple, at most, that are looked at, each once for each such triple. Where there are
 # more, for nearly everything resembles hundreds of other rows, each row is compared with the nearest rows before it
 # that share the triple, as many as fit: that bounds the time (some minutes) and the disk (a few GB).
@@ -105,9 +108,11 @@ class Pairs:
 def triples(texts: pl.Series) -> Triples:
     """Hashes of the word triples of each text, small letters, punctuation ignored; a shorter text is one triple.
 
+    Where a script puts no spaces between words, each character is a word.
+
     texts: at most BLOCK of them.
     """
-    words = texts.str.to_lowercase().str.extract_all(r"\w+")
+    words = texts.str.to_lowercase().str.extract_all(WORD)
     counts = words.list.len().to_numpy().astype(np.int64)
     hashes = words.explode(empty_as_null=False).hash(seed=0).to_numpy()
     ends = np.cumsum(counts)
@@ -185,6 +190,17 @@ class _Table:
 
 
 # --- the search
+
+
+def whole_texts(rows: pl.DataFrame) -> Iterator[pl.Series]:
+    """Of each row all that the model reads and writes, the inputs and the response, as one text; in parts for a search.
+
+    rows: of a side, or copies of some (see stages.lib.augmentation).
+    """
+    fields = pl.exclude("row_id", "line", "copy", "paraphrase")
+    text = rows.select(pl.concat_str(fields, separator="\n").alias("text"))["text"]
+    for at in range(0, len(text), BLOCK):
+        yield text.slice(at, BLOCK)
 
 
 def near_pairs(texts: Iterable[pl.Series], rows: int, threshold: float, place: Path) -> Pairs:

@@ -10,7 +10,7 @@ import xxhash
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from stages.plumbing.section import Section
+from stages.plumbing.section import Names, Section
 
 SIDES = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -45,7 +45,7 @@ class Split(Section):
     validation: Share
     test: Share
     stratify: str | None
-    group: list[str] | None
+    group: Names | None
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None
     max_cluster: Count
     shards: Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)] | None
@@ -56,6 +56,11 @@ class Split(Section):
     evaluate_on: Literal["test", "validation"]
     max_leakage: Annotated[float, Field(ge=0, le=1)]
 
+    @property
+    def similarity(self) -> float:
+        """From which on two rows are near-duplicates; with near_duplicates: null only rows of the very same words."""
+        return self.near_duplicates or 1.0
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.validation + (1 / self.folds if self.folds else self.test) >= 1:
@@ -64,8 +69,6 @@ class Split(Section):
             raise ValueError(f"a fold below folds ({self.folds}), not {self.fold}")
         if self.stratify and self.method != "exact":
             raise ValueError("method: exact where stratify names a column (a hash knows no shares)")
-        if self.group == []:
-            raise ValueError("null or at least one field in group")
         return self
 
 
@@ -123,13 +126,26 @@ def by_hash(group: np.ndarray, strata: np.ndarray, pairs: NearPairs, section: Sp
     """Side and cluster of each row; rows come in the order of row_id, so those added at the end move none before them.
 
     A row goes where its group stands and where its earlier near-duplicates stand; when there are neither, its group's
-    hash decides. One that would have to be on two sides goes to none (STRADDLING), nor does one whose cluster of
-    near-duplicates has `max_cluster` rows already (CROWDED). `strata` plays no part.
+    hash decides. One that would have to be on two sides goes to none (STRADDLING), nor does one that would make a
+    cluster of near-duplicates of more than `max_cluster` rows (CROWDED). `strata` plays no part.
+
+    With folds that is decided twice, and both times for all folds at once: in which fold a row is tested, and whether
+    it trains or validates in the others. So each row is tested once, but for those that no fold has.
     """
     del strata
-    side = _bands(group, section)
+    test, validation, fold = _by_chance(group, section)
+    if not section.folds:
+        side, cluster = _placed(np.where(test, TEST, np.where(validation, VALIDATION, TRAIN)), group, pairs, section)
+        return side.astype(np.int8), cluster
+    fold, cluster = _placed(fold, group, pairs, section)
+    side, _ = _placed(np.where(fold < 0, fold, np.where(validation, VALIDATION, TRAIN)), group, pairs, section)
+    return np.where(fold == section.fold, TEST, side).astype(np.int8), cluster
+
+
+def _placed(side: np.ndarray, group: np.ndarray, pairs: NearPairs, section: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Side and cluster of each row, from the sides that the hashes of their groups give; negative ones stay."""
     _, first, number = np.unique(group, return_index=True, return_inverse=True)
-    cluster = first[number]
+    side, cluster = side.copy(), first[number]
     # A group without near-duplicates stands where its hash says; all others go by what stands before them.
     touched = np.zeros(len(first), bool)
     for block in pairs:
@@ -143,8 +159,9 @@ def _in_order(
     rows: np.ndarray, number: np.ndarray, pairs: NearPairs, section: Split, into: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """Put these rows, which ascend, where their group and their earlier near-duplicates stand: side and cluster."""
+    top = np.arange(len(number))
     # A view gives Python's numbers one by one, which numpy does slowly.
-    side, cluster = map(memoryview, into)
+    side, above = memoryview(into[0]), memoryview(top)
     of_group = memoryview(np.full(number.max() + 1, -1))
     size = memoryview(np.zeros(len(number), np.int64))
     waiting = _with_earlier(pairs)
@@ -154,19 +171,27 @@ def _in_order(
         if row == upcoming:
             near = [other for other in earlier if side[other] >= 0]
             upcoming, earlier = next(waiting, (-1, []))
+        if side[row] < 0:
+            continue
         placed = of_group[key]
         standing = near if placed < 0 else [placed, *near]
         if len({side[other] for other in standing}) > 1:
-            side[row], cluster[row] = STRADDLING, row
-        elif near and placed < 0 and size[cluster[near[0]]] >= section.max_cluster:
-            side[row], cluster[row] = CROWDED, row
-        else:
-            if standing:
-                side[row] = side[standing[0]]
-            cluster[row] = cluster[standing[0]] if standing else row
-            size[cluster[row]] += 1
-            if placed < 0:
-                of_group[key] = row
+            side[row] = STRADDLING
+            continue
+        clusters = {_top(above, other) for other in standing}
+        rows_there = sum(size[cluster] for cluster in clusters)
+        if near and placed < 0 and rows_there >= section.max_cluster:
+            side[row] = CROWDED
+            continue
+        if standing:
+            side[row] = side[standing[0]]
+        first = min(clusters, default=row)
+        for cluster in (row, *clusters):
+            above[cluster] = first
+        size[first] = rows_there + 1
+        if placed < 0:
+            of_group[key] = row
+    into[1][rows] = _tops(top, rows)
 
 
 def _with_earlier(pairs: NearPairs) -> Iterator[tuple[int, list[int]]]:
@@ -184,16 +209,16 @@ def _listed(*columns: np.ndarray) -> Iterator[tuple[int, ...]]:
         yield from zip(*(column[begin : begin + AT_A_TIME].tolist() for column in columns), strict=True)
 
 
-def _bands(group: np.ndarray, section: Split) -> np.ndarray:
-    """The side that each group's hash gives: test, or validation of the rest; with folds, test is one of them."""
+def _by_chance(group: np.ndarray, section: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each group's hash says: whether it is tested, validates where it is not, and the fold, where there are any.
+
+    With folds each of them is the test side in turn.
+    """
     place = places(group, section.seed, "side")
-    test, validation = section.test, section.validation
-    within = place < test
     rest = places(group, section.seed, "validation")
-    if section.folds:
-        within = np.floor(place * section.folds) == section.fold
-        test = 1 / section.folds
-    return np.where(within, TEST, np.where(rest < validation / (1 - test), VALIDATION, TRAIN)).astype(np.int8)
+    test = 1 / section.folds if section.folds else section.test
+    fold = np.floor(place * (section.folds or 1)).astype(np.int64)
+    return place < section.test, rest < section.validation / (1 - test), fold
 
 
 # --- exact
@@ -247,21 +272,23 @@ def _joined(group: np.ndarray, pairs: NearPairs, most: int) -> np.ndarray:
     root = first[back]
     above, size = memoryview(top), memoryview(sizes)
 
-    def find(row: int) -> int:
-        while above[row] != row:
-            above[row] = above[above[row]]
-            row = above[row]
-        return row
-
     for block in pairs:
         one, other = _tops(top, root[block.first]), _tops(top, root[block.second])
         apart = one != other
         for left, right in _listed(one[apart], other[apart]):
-            low, high = sorted((find(left), find(right)))
+            low, high = sorted((_top(above, left), _top(above, right)))
             if low != high and size[low] + size[high] <= most:
                 above[high] = low
                 size[low] += size[high]
     return _tops(top, root)
+
+
+def _top(above: memoryview, row: int) -> int:
+    """The end of the way up from this row, which is shorter the next time (path halving)."""
+    while above[row] != row:
+        above[row] = above[above[row]]
+        row = above[row]
+    return row
 
 
 def _tops(top: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -314,12 +341,16 @@ def _quotas(units: _Units, share: float) -> list[int]:
 
 
 def _folds(units: _Units, folds: int) -> np.ndarray:
-    """A fold for each unit: the one with the fewest rows of its stratum, then the fewest rows, then the first."""
+    """A fold for each unit: the one with the fewest rows of its stratum, then the fewest rows, then the first.
+
+    One stratum after the other, so that what is left of each goes where the ones before left least.
+    """
     fold = np.empty(len(units.sizes), np.int64)
     given = memoryview(fold)
     rows = [0] * folds
     of_stratum: dict[int, list[int]] = defaultdict(lambda: [0] * folds)
-    for unit, (size, stratum) in enumerate(_listed(units.sizes, units.stratum)):
+    order = np.argsort(units.stratum, kind="stable")
+    for unit, size, stratum in _listed(order, units.sizes[order], units.stratum[order]):
         counts = of_stratum[stratum]
         _, _, best = min(zip(counts, rows, range(folds), strict=True))
         given[unit] = best
@@ -329,12 +360,15 @@ def _folds(units: _Units, folds: int) -> np.ndarray:
 
 
 def _without_straddling(side: np.ndarray, pairs: NearPairs) -> None:
-    """Leave out the later of two near-duplicates that stand apart, since their cluster was full."""
+    """Of two near-duplicates that stand apart, since their cluster was full, leave out the one of the lesser side.
+
+    That is the one that trains, or validates where the other one is tested: so each row is tested in one fold.
+    """
     for block in pairs:
         apart = side[block.first] != side[block.second]
         for one, other in _listed(block.first[apart], block.second[apart]):
             if side[one] != side[other] and min(side[one], side[other]) >= 0:
-                side[other] = STRADDLING
+                side[one if side[one] < side[other] else other] = STRADDLING
 
 
 METHODS = {"hash": by_hash, "exact": exactly}

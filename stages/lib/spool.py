@@ -6,6 +6,7 @@ The files have no name, so that a process that is killed leaves nothing behind.
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,12 @@ import numpy as np
 
 # Bytes of a window that is mapped into memory at a time.
 WINDOW_BYTES = 1 << 27
+
+
+def _close(opened: BinaryIO) -> None:
+    """Close a file that nobody reads any more; what a full disk keeps it from flushing is wanted no more either."""
+    with suppress(OSError):
+        opened.close()
 
 
 class Spool:
@@ -31,7 +38,7 @@ class Spool:
     @cached_property
     def _file(self) -> BinaryIO:
         opened = tempfile.TemporaryFile(dir=self._place)  # noqa: SIM115 - it lives as long as the spool
-        weakref.finalize(self, opened.close)
+        weakref.finalize(self, _close, opened)
         return opened
 
     def add(self, records: np.ndarray) -> None:

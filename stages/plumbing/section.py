@@ -1,9 +1,19 @@
 """The base of every section of params.yaml."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import PydanticCustomError
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("null, or at least one field, each once")
+    return names
+
+
+# Fields by which rows are put together.
+Names = Annotated[list[str], AfterValidator(_each_once)]
 
 
 class Section(BaseModel):

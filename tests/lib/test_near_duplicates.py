@@ -76,6 +76,23 @@ def test_one_other_word_in_thirty_is_near_and_three_are_not():
     assert got == pytest.approx({(0, 1): 25 / 31})
 
 
+@pytest.mark.parametrize(
+    "alphabet",
+    ["水火木金土日月山川田人口手足目耳雨风石竹", "กขคงจฉชซญฎฏฐณดตถทธนบ", "あいうえおかきくけこさしすせそたちつて"],
+)
+def test_where_no_spaces_part_the_words_a_character_is_one(alphabet):
+    chance = random.Random(3)
+    text = "".join(chance.choices(alphabet, k=60))
+    other = "x".join((text[:30], text[31:]))
+    # Of 58 triples three are others; where the x stands, a word of Latin letters ends and begins.
+    assert pairs_of([text, other, f"{text[:30]}, {text[30:]}"], 0.8) == {
+        (0, 1): pytest.approx(55 / 61, abs=0.04),
+        (0, 2): 1.0,
+        (1, 2): pytest.approx(55 / 61, abs=0.04),
+    }
+    assert pairs_of([text, text[::-1]], 0.3) == {}
+
+
 def test_texts_without_words_are_near_nothing():
     assert pairs_of(["...", "", "!!!", "um"], 0.1) == {}
 

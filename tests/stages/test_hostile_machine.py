@@ -146,6 +146,24 @@ def test_a_disk_that_is_full_while_rows_are_written_leaves_the_earlier_tables_al
     assert {name: (place / name).read_bytes() for name in files_of(place)} == before
 
 
+@pytest.mark.parametrize("size", [4_000, 20_000, 50_000])
+def test_a_disk_that_is_full_while_rows_are_dealt_leaves_the_earlier_split_alone(size, place):
+    def split(**settings):
+        outs = [f"data/split/{name}.parquet" for name in ("train", "validation", "test", "copies")]
+        return stage(place, ["stages.split", "data/shards", *outs, "reports/split.json"], **settings)
+
+    (place / "rows.jsonl").write_bytes(WIDE[: WIDE.index(b"\n", 200_000) + 1])
+    (place / "reports").mkdir()
+    (place / "reports/validation_gate.json").write_text('{"passed": true}')
+    shard = ["stages.shard", "data/clean.parquet", "reports/validation_gate.json", "data/shards"]
+    for done in (fetch(place, "rows.jsonl"), clean(place), stage(place, shard), split()):
+        assert done.returncode == 0, done.stderr
+    before = {name: (place / name).read_bytes() for name in files_of(place)}
+    write_recipe(place, split__seed=7, split__test=0.4, augmentation__copies=1, augmentation__paraphrases=["{title}?"])
+    assert "make room" in told(split(preexec_fn=at_most(size)))
+    assert {name: (place / name).read_bytes() for name in files_of(place)} == before
+
+
 def test_a_file_that_can_not_be_read_as_a_table_stops_clean_with_one_message(place):
     (place / "rows.jsonl").write_bytes(b"\xff\xfe\xfa" * 50)
     assert fetch(place, "rows.jsonl").returncode == 0

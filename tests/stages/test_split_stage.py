@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from source_tables import json_lines, run_clean, run_split, write_recipe
 
+from stages.lib.augmentation import no_accents
 from stages.plumbing.problem import Problem
 
 WORDS = [
@@ -239,6 +240,25 @@ def test_copies_are_of_training_rows_alone_and_change_no_side(tmp_path, monkeypa
     assert got.copies["row_id"].to_list() == got.train["row_id"].to_list()
     assert got.copies.columns == ["row_id", "copy", "line", "title", "response", "paraphrase"]
     assert run_split(tmp_path).copies.equals(got.copies)
+
+
+@pytest.mark.parametrize("near", [0.8, None])
+def test_no_copy_is_like_a_row_that_is_held_out(near, tmp_path, monkeypatch):
+    words = ["relógio", "português", "única", "edição", "número", "pão", "café", "açaí", "coração", "balão"]
+    rows = [
+        {"title": title, "content": f"A resposta que as duas linhas de número {n} têm."}
+        for n in range(100)
+        for with_accents in [f"{words[n % 10]} {words[n // 10]} {' '.join(words)} {n}"]
+        for title in (with_accents, no_accents(with_accents))
+    ]
+    prepared(tmp_path, monkeypatch, rows)
+    asked = {"split__near_duplicates": near, "augmentation__copies": 1, "augmentation__methods.no_accents": 1.0}
+    write_recipe(tmp_path, **asked)
+    got = run_split(tmp_path)
+    held_out = set(pl.concat([got.validation, got.test]).select("title", "response").rows())
+    assert got.report["copies"]["like_held_out"] > 5
+    assert got.report["copies"]["rows"] == got.report["copies"]["no_accents"] == got.copies.height > 5
+    assert not held_out & set(got.copies.select("title", "response").rows())
 
 
 def test_a_paraphrase_of_unknown_fields_is_refused(tmp_path, monkeypatch):

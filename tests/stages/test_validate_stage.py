@@ -10,6 +10,7 @@ import pytest
 from source_tables import json_lines, run_clean, run_validate, write_recipe
 
 from stages import shard
+from stages.lib import expectations
 from stages.plumbing.problem import Problem
 
 
@@ -70,7 +71,7 @@ def test_what_is_not_met_is_named_and_the_gate_stays_shut(cleaned):
     assert not (cleaned / "reports/validation_gate.json").exists()
     assert outcomes(cleaned)["success"] is False
     assert "enough_rows" not in (cleaned / "reports/data_docs/index.html").read_text()[:500]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Problem, match=r"not passed.*\n.*\n.*run dvc repro validate"):
         shard.main(cleaned / "data/clean.parquet", cleaned / "reports/validation_gate.json", cleaned / "data/shards")
 
 
@@ -162,6 +163,29 @@ def test_a_failure_about_the_whole_column_names_the_rows_that_show_why(cleaned):
     write_recipe(cleaned, expectations__response_chars=[{"quantile": 0.5, "min": 100, "max": None}])
     with pytest.raises(Problem, match="rows 3, 5, 8, 1"):
         run_validate(cleaned)
+
+
+def test_one_row_is_asked_like_many(cleaned):
+    path = cleaned / "data/clean.parquet"
+    row = pl.read_parquet(path).head(1)
+    long = row.with_columns(response=pl.lit("O produto é uma caneca azul de louça, com uma asa e duas flores."))
+    for table, language, found in ((long, "pt", "0 of 1 rows offend"), (row, "en", "0 of 0 rows offend")):
+        table.write_parquet(path)
+        write_recipe(cleaned, expectations__languages=[language])
+        run_validate(cleaned)
+        assert outcomes(cleaned)["response_language"]["observed"] == found
+        assert outcomes(cleaned)["response_present"]["observed"] == "0 of 1 rows offend"
+    long.write_parquet(path)
+    with pytest.raises(Problem, match="expectation response_language"):
+        run_validate(cleaned)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1_000_001, "1000001"), (2_250_000.0, "2250000"), (0.047619047, "0.047619"), (float("nan"), "not a number")],
+)
+def test_a_count_is_shown_in_full(value, shown):
+    assert expectations._short(value) == shown
 
 
 def test_responses_in_another_language_are_named_and_short_ones_are_not_asked(cleaned):
