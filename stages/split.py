@@ -35,7 +35,7 @@ def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, 
         console.say(f"left out: {reason}", rows, "rows")
     console.say("leaking pairs", dealt.report["leakage"]["pairs"])
     _accepted(dealt, params.split)
-    # All at once or not at all: never new sides beside old copies, which are of rows that are now tested.
+    # All replaced when all are there: new sides beside old copies would be tested on rows that copies are of.
     with ExitStack() as stack:
         begun = [stack.enter_context(files.whole(path)) for path in (train, validation, test, copies, report)]
         write(parts, dealt, dict(zip(SIDES, begun[:3], strict=True)))

@@ -11,7 +11,6 @@ from stages.plumbing import console
 from stages.plumbing.problem import Problem, listed
 
 BLOCK = 1 << 20
-# Names that a message lists.
 
 
 def take_out(archive: Path, wanted: str, target: Path) -> str:

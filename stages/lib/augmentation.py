@@ -17,7 +17,7 @@ import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
 from stages.lib.near import near_pairs, whole_texts
-from stages.lib.tables import blocks, growing
+from stages.lib.tables import blocks, growing, masked
 from stages.plumbing.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -144,45 +144,61 @@ def write_copies(
 
     One that is as similar as that (Jaccard, see stages.lib.near) to a row of the other two tables is not made: what is
     asked there must not be learnt by heart. Returns how many: `rows` in all, those altered by each method, the `same`
-    and those `like_held_out`, which were not made.
+    and those `like_held_out`, which were not made, and the pairs `not_compared` (0 unless millions are alike).
     """
-    columns = dict(pl.read_parquet_schema(train))
-    schema = {"row_id": pl.Int64, "copy": pl.Int64, **columns, "paraphrase": pl.String}
     every = target.with_name("every-copy")
-    rows, by = 0, []
-    with growing(every, schema) as add:
-        for table in blocks([train]) if section.copies else ():
-            rows += table.height
-            made: list[dict[str, Any]] = []
-            for row in table.iter_rows(named=True):
-                copies, differences = copies_of(row, section)
-                made += copies
-                by += [sum(1 << WAYS.index(name) for name in ways) for ways in differences]
-            add(pl.DataFrame(made, schema))
-    alike = _like_held_out([validation, test], every, len(by), similarity)
-    begun = 0
-    with growing(target, schema) as add:
-        for table in blocks([every]):
-            add(table.filter(~alike[begun : begun + table.height]))
-            begun += table.height
+    rows, numbers, ways = _write_every(train, every, section)
+    # A row is not like those held out, and neither is a copy that only asks for it otherwise.
+    altered = np.where(ways == 1 << WAYS.index("paraphrase"), 0, numbers)
+    alike, not_compared = _like_held_out([validation, test], every, altered, similarity)
+    with growing(target, dict(pl.read_parquet_schema(every))) as add:
+        for table in masked([every], ~alike):
+            add(table)
     every.unlink()
-    kept = np.array(by, np.uint8)[~alike]
+    kept = ways[~alike]
     return {
         "rows": len(kept),
-        "same": rows * section.copies - len(by),
+        "same": rows * section.copies - len(ways),
         "like_held_out": int(alike.sum()),
+        "not_compared": not_compared,
         **{name: int((kept >> bit & 1).sum()) for bit, name in enumerate(WAYS)},
     }
 
 
-def _like_held_out(held_out: list[Path], copies: Path, count: int, similarity: float) -> np.ndarray:
-    """Which of the `count` copies are near-duplicates of a row in these tables."""
-    alike = np.zeros(count, bool)
-    if not count:
-        return alike
+def _write_every(train: Path, target: Path, section: Augmentation) -> tuple[int, np.ndarray, np.ndarray]:
+    """Write all copies; gives how many rows they are of, and of each copy the number and its WAYS, a bit for each."""
+    columns = dict(pl.read_parquet_schema(train))
+    schema = {"row_id": pl.Int64, "copy": pl.Int64, **columns, "paraphrase": pl.String}
+    rows, numbers, ways = 0, [], []
+    with growing(target, schema) as add:
+        for table in blocks([train]) if section.copies else ():
+            rows += table.height
+            made: list[dict[str, Any]] = []
+            for row in table.iter_rows(named=True):
+                copies, by = copies_of(row, section)
+                made += copies
+                numbers += [copy["copy"] for copy in copies]
+                ways += [sum(1 << WAYS.index(name) for name in one) for one in by]
+            add(pl.DataFrame(made, schema))
+    return rows, np.array(numbers, np.int64), np.array(ways, np.uint8)
+
+
+def _like_held_out(
+    held_out: list[Path], copies: Path, numbers: np.ndarray, similarity: float
+) -> tuple[np.ndarray, int]:
+    """Which of the copies are near-duplicates of a row in these tables, and how many pairs were not compared.
+
+    numbers: for each copy its number among those of its row, 0 where nothing has to be looked for. Those of one number
+    are searched at a time: the copies of one row are all like each other, which is nothing to spend the search on.
+    """
+    alike, not_compared = np.zeros(len(numbers), bool), 0
     rows = sum(pl.scan_parquet(path).select(pl.len()).collect().item() for path in held_out)
-    texts = chain.from_iterable(map(whole_texts, blocks([*held_out, copies])))
-    for block in near_pairs(texts, rows + count, similarity, copies.parent):
-        across = (block.first < rows) & (block.second >= rows)
-        alike[block.second[across] - rows] = True
-    return alike
+    for number in np.unique(numbers[numbers > 0]):
+        asked = np.flatnonzero(numbers == number)
+        texts = map(whole_texts, chain(blocks(held_out), masked([copies], numbers == number)))
+        pairs = near_pairs(chain.from_iterable(texts), rows + len(asked), similarity, copies.parent)
+        not_compared += pairs.skipped
+        for block in pairs:
+            across = (block.first < rows) & (block.second >= rows)
+            alike[asked[block.second[across] - rows]] = True
+    return alike, not_compared

@@ -15,7 +15,7 @@ import polars as pl
 from stages.lib.certificate import leakage
 from stages.lib.near import near_pairs, whole_texts
 from stages.lib.sides import CROWDED, METHODS, SIDES, STRADDLING, TRAIN, Split, chosen, identities
-from stages.lib.tables import blocks, growing
+from stages.lib.tables import blocks, growing, masked
 from stages.plumbing.problem import Problem
 
 BEYOND_READ, BEYOND_TRAIN_ROWS = -3, -4
@@ -100,10 +100,8 @@ def _keys(parts: list[Path], section: Split) -> Keys:
 
 
 def _texts(parts: list[Path], read: np.ndarray) -> Iterator[pl.Series]:
-    begun = 0
-    for table in blocks(parts):
-        yield from whole_texts(table.filter(read[begun : begun + table.height]))
-        begun += table.height
+    for rows in masked(parts, read):
+        yield from whole_texts(rows)
 
 
 def write(parts: list[Path], dealt: Dealt, targets: dict[str, Path]) -> None:

@@ -40,23 +40,23 @@ class _Elements:
         self.text = text
         self._pieces = iter(text)
         self._held, self._at, self._line = "", 0, 1
-        self._decoder = json.JSONDecoder(strict=False)
+        # Numbers stay text: one of very many digits is no mistake of notation, and nobody wants its value.
+        self._decoder = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 
     def __iter__(self) -> Iterator[tuple[int, str, Any]]:
         """The line in which each element begins, its text and its value."""
         self._skip(SPACE + "\ufeff")
         self._at += 1  # the opening bracket, which told the format
-        while (found := self._skip(SPACE + ",")) != "]":
-            if not found:
-                raise self._problem("no closing bracket")
+        found = self._skip(SPACE)
+        while found != "]":
             try:
                 value, end = self._decoder.raw_decode(self._held, self._at)
             except json.JSONDecodeError as error:
                 if self._is_cut(error) and self._more():
                     continue
                 raise self._broken(error) from None
-            except (ValueError, RecursionError) as error:  # a number of very many digits, or too deep
-                raise self._problem(" ".join(str(error).split())[:200]) from None
+            except RecursionError as error:
+                raise self._problem(str(error)) from None
             if (left := len(self._held) - end) < NUMBER_ENDS:
                 if self._more():
                     continue
@@ -65,9 +65,24 @@ class _Elements:
             yield self._line, raw, value
             self._line += raw.count("\n")
             self._at = end
+            found = self._next()
         self._at += 1
         if self._skip(SPACE):
             raise self._problem(f"something after the end of the array: {self._held[self._at :][:20]!r}")
+
+    def _next(self) -> str:
+        """The first character of the next element, or the closing bracket; between two elements there is one comma."""
+        found = self._skip(SPACE)
+        if found == ",":
+            self._at += 1
+            found = self._skip(SPACE)
+            if found == "]":
+                raise self._problem("a comma before the closing bracket")
+        elif found and found != "]":
+            raise self._problem(f"no comma before {self._held[self._at :][:20]!r}")
+        if not found:
+            raise self._problem("no closing bracket")
+        return found
 
     def _problem(self, told: str, line: int | None = None) -> Problem:
         return Problem(f"{self.path}, line {line or self._line}", told, "one JSON array of objects", DO)

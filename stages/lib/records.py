@@ -15,7 +15,6 @@ from stages.lib.source import Source
 from stages.plumbing.problem import Problem, listed
 
 ROWS_PER_BLOCK = 50_000
-# Names of columns that a message lists.
 # Lines or rows after the first in which a header is looked for.
 LOOKED_AT = 20
 NO_UTF8 = "no_utf8"
@@ -108,8 +107,13 @@ class Text:
 
 def told_apart(names: list[str]) -> list[str]:
     """The names of all columns, so that none hides another: one that is empty or repeated has its number with it."""
-    first = {name: at for at, name in reversed(list(enumerate(names)))}
-    return [name if name and first[name] == at else f"{name} [{at + 1}]".lstrip() for at, name in enumerate(names)]
+    taken, apart = {""}, []
+    for number, name in enumerate(names, 1):
+        while name in taken:
+            name = f"{name} [{number}]".lstrip()  # noqa: PLW2901
+        taken.add(name)
+        apart.append(name)
+    return apart
 
 
 def all_there(found: list[str], source: Source, where: str, do: str = "correct source.columns") -> None:

@@ -133,12 +133,16 @@ def by_hash(group: np.ndarray, strata: np.ndarray, pairs: NearPairs, section: Sp
     it trains or validates in the others. So each row is tested once, but for those that no fold has.
     """
     del strata
-    test, validation, fold = _by_chance(group, section)
+    place = places(group, section.seed, "side")
+    test = 1 / section.folds if section.folds else section.test
+    validates = places(group, section.seed, "validation") < section.validation / (1 - test)
+    untested = np.where(validates, VALIDATION, TRAIN)
     if not section.folds:
-        side, cluster = _placed(np.where(test, TEST, np.where(validation, VALIDATION, TRAIN)), group, pairs, section)
+        side, cluster = _placed(np.where(place < test, TEST, untested), group, pairs, section)
         return side.astype(np.int8), cluster
-    fold, cluster = _placed(fold, group, pairs, section)
-    side, _ = _placed(np.where(fold < 0, fold, np.where(validation, VALIDATION, TRAIN)), group, pairs, section)
+    fold, cluster = _placed(np.floor(place * section.folds).astype(np.int64), group, pairs, section)
+    untested[fold < 0] = fold[fold < 0]
+    side, _ = _placed(untested, group, pairs, section)
     return np.where(fold == section.fold, TEST, side).astype(np.int8), cluster
 
 
@@ -163,7 +167,7 @@ def _in_order(
     # A view gives Python's numbers one by one, which numpy does slowly.
     side, above = memoryview(into[0]), memoryview(top)
     of_group = memoryview(np.full(number.max() + 1, -1))
-    size = memoryview(np.zeros(len(number), np.int64))
+    size = memoryview(np.zeros(len(number), np.int64))  # of each cluster, at its top
     waiting = _with_earlier(pairs)
     upcoming, earlier = next(waiting, (-1, []))
     for row, key in _listed(rows, number[rows]):
@@ -180,7 +184,9 @@ def _in_order(
             continue
         clusters = {_top(above, other) for other in standing}
         rows_there = sum(size[cluster] for cluster in clusters)
-        if near and placed < 0 and rows_there >= section.max_cluster:
+        # A group stays together however large it is; but no row of it joins other clusters to its own beyond measure.
+        joins = bool(near) if placed < 0 else len(clusters) > 1
+        if joins and rows_there >= section.max_cluster:
             side[row] = CROWDED
             continue
         if standing:
@@ -207,18 +213,6 @@ def _listed(*columns: np.ndarray) -> Iterator[tuple[int, ...]]:
     """The columns side by side as Python's numbers, of which few are held at a time."""
     for begin in range(0, len(columns[0]), AT_A_TIME):
         yield from zip(*(column[begin : begin + AT_A_TIME].tolist() for column in columns), strict=True)
-
-
-def _by_chance(group: np.ndarray, section: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each group's hash says: whether it is tested, validates where it is not, and the fold, where there are any.
-
-    With folds each of them is the test side in turn.
-    """
-    place = places(group, section.seed, "side")
-    rest = places(group, section.seed, "validation")
-    test = 1 / section.folds if section.folds else section.test
-    fold = np.floor(place * (section.folds or 1)).astype(np.int64)
-    return place < section.test, rest < section.validation / (1 - test), fold
 
 
 # --- exact
@@ -292,12 +286,13 @@ def _top(above: memoryview, row: int) -> int:
 
 
 def _tops(top: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The end of the way up from each row."""
+    """The end of the way up from each row, which is one step the next time; all the ways double their steps at once."""
     while True:
-        higher = top[rows]
-        if np.array_equal(higher, rows):
-            return rows
-        rows = higher
+        above = top[rows]
+        higher = top[above]
+        if np.array_equal(higher, above):
+            return higher
+        top[rows] = higher
 
 
 def _deal(units: _Units, to: tuple[int, float]) -> None:
@@ -362,13 +357,16 @@ def _folds(units: _Units, folds: int) -> np.ndarray:
 def _without_straddling(side: np.ndarray, pairs: NearPairs) -> None:
     """Of two near-duplicates that stand apart, since their cluster was full, leave out the one of the lesser side.
 
-    That is the one that trains, or validates where the other one is tested: so each row is tested in one fold.
+    That is the one that trains, or validates where the other one is tested: so each row is tested in one fold. What is
+    tested decides first, so that nothing goes for the sake of a row that goes itself.
     """
-    for block in pairs:
-        apart = side[block.first] != side[block.second]
-        for one, other in _listed(block.first[apart], block.second[apart]):
-            if side[one] != side[other] and min(side[one], side[other]) >= 0:
-                side[one if side[one] < side[other] else other] = STRADDLING
+    for staying in (TEST, VALIDATION):
+        for block in pairs:
+            apart = side[block.first] != side[block.second]
+            for pair in _listed(block.first[apart], block.second[apart]):
+                low, high = sorted(pair, key=lambda row: side[row])
+                if side[high] == staying and 0 <= side[low] < staying:
+                    side[low] = STRADDLING
 
 
 METHODS = {"hash": by_hash, "exact": exactly}

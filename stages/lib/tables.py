@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 # Of a block, at most.
@@ -54,3 +55,11 @@ def blocks(paths: Iterable[Path], rows: int = ROWS) -> Iterator[pl.DataFrame]:
             mean = sum(part.total_byte_size for part in parts) // max(1, table.metadata.num_rows)
             for batch in table.iter_batches(batch_size=max(1, min(rows, BYTES // max(1, mean)))):
                 yield pl.DataFrame(batch)
+
+
+def masked(paths: Iterable[Path], mask: np.ndarray) -> Iterator[pl.DataFrame]:
+    """The rows of these tables for which the mask (one value for each row of all) holds, block by block."""
+    begun = 0
+    for block in blocks(paths):
+        yield block.filter(mask[begun : begun + block.height])
+        begun += block.height

@@ -1,5 +1,6 @@
 """What holds for the split whatever the groups and near-duplicates are."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib.sides import METHODS, STRADDLING, TEST, TRAIN, VALIDATION, Split, by_hash, chosen, exactly, identities
+from stages.lib.sides import (
+    METHODS,
+    STRADDLING,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+    _tops,
+    by_hash,
+    chosen,
+    exactly,
+    identities,
+)
 
 
 def section(**changes) -> Split:
@@ -115,6 +128,35 @@ def test_folds_of_single_rows_are_exact_and_so_they_are_in_each_stratum(count, f
     for rows in (strata >= 0, *(strata == kind for kind in set(kinds))):
         sizes = [int((fold & rows).sum()) for fold in tested]
         assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("most", [3, 4, 5])
+def test_a_row_joins_two_clusters_only_if_they_fit_into_one(most):
+    groups = identities((str(n),) for n in range(5))
+    pairs = [block([(1, 0), (3, 2), (4, 1), (4, 3)])]
+    side, cluster = by_hash(groups, groups, pairs, section(max_cluster=most, validation=0.0, test=0.0))
+    assert (side[4] == TRAIN) == (most == 5)
+    assert len(set(cluster[:4].tolist())) == (1 if most == 5 else 2)
+
+
+def test_a_group_stays_together_and_gathers_no_other_cluster_beyond_measure():
+    count = 500
+    groups = identities((str(n % count),) for n in range(2 * count))
+    pairs = [block([(n + count, n - 1) for n in range(1, count)])]
+    alone = section(max_cluster=2, validation=0.0, test=0.0)
+    side, cluster = by_hash(groups, groups, pairs, alone)
+    assert np.unique(cluster[side >= 0], return_counts=True)[1].max() == 2
+    assert (side < 0).sum() == count - 1
+    whole, of_all = by_hash(identities([("a",)] * 50), groups[:50], [block([(n, n - 1) for n in range(1, 50)])], alone)
+    assert (whole == TRAIN).all()
+    assert set(of_all.tolist()) == {0}
+
+
+def test_a_long_way_up_a_cluster_is_gone_in_few_steps():
+    top = np.maximum(np.arange(100_000) - 1, 0)
+    began = time.process_time()
+    assert not _tops(top, np.arange(100_000)).any()
+    assert time.process_time() - began < 2  # one step at a time takes a minute
 
 
 def test_another_seed_deals_anew_and_shares_are_kept_on_average():

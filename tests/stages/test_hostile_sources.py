@@ -18,6 +18,7 @@ import xlsxwriter
 from source_tables import json_lines, run_clean, write_recipe
 
 from stages.lib import decoding
+from stages.lib.records import told_apart
 from stages.plumbing.problem import Problem
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -392,6 +393,17 @@ REFUSED = {
     "workbook named .csv": ("a.csv", workbook(_plain_sheet), "a xlsx file by its first bytes"),
     "damaged Parquet": ("a.parquet", b"PAR1" + b"\0" * 50, "a Parquet file"),
     "broken array": ("a.json", b'[{"title": "a", "content": "b"},\n{"title": }]', "line 2"),
+    "array without a comma": (
+        "a.json",
+        b'[{"title": "a", "content": "b"}\n {"title": "c"}]',
+        "no comma before '{\"title",
+    ),
+    "array with a comma too many": (
+        "a.json",
+        b'[{"title": "a", "content": "b"},\n]',
+        "a comma before the closing bracket",
+    ),
+    "array that begins with a comma": ("a.json", b'[,{"title": "a", "content": "b"}]', "Expecting value at ',{"),
     "array without end": ("a.json", b'[{"title": "a", "content": "b"},\n', "no closing bracket"),
     "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
     "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
@@ -446,10 +458,21 @@ def test_a_key_with_slashes_is_repeated_however_they_are_written(tmp_path, monke
 @pytest.mark.parametrize("block", range(5, 40))
 def test_an_element_of_an_array_may_be_cut_anywhere_by_the_end_of_a_block(block, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "BLOCK", block)
-    others = ["1.5", "-1500.25", "1e-5", "2E+7", '"\\u00e9\\ud83d\\ude00\\\\"', "-Infinity", "false", "null", "[ ]"]
+    others = [
+        "1.5",
+        "1" * 5000,
+        "-1500.25",
+        "1e-5",
+        "2E+7",
+        '"\\u00e9\\ud83d\\ude00\\\\"',
+        "-Infinity",
+        "false",
+        "null",
+        "[ ]",
+    ]
     content = f'[{",".join(others)}, {{"title": "a" , "content":  "b\\u00e9 c"}} ,3.0]'.encode()
     got = read(tmp_path, monkeypatch, "a.json.gz", gzip.compress(content))
-    assert got.report["reasons"] == {"no_object": 10}
+    assert got.report["reasons"] == {"no_object": 10, "broken_json": 1}
     assert got.quarantine["raw"].to_list() == [*others, "3.0"]
     assert got.rows["response"].to_list() == ["bé c"]
 
@@ -500,6 +523,11 @@ def test_the_quarantine_has_the_record_as_it_stands_in_the_file(tmp_path, monkey
         )
     )
     assert got.rows.select("line", "response").rows() == [(8, "Um copo, e outro.")]
+
+
+@pytest.mark.parametrize("names", [["x", "x", "x [2]"], ["", "[1]", "t"], ["a", "", "", "a", "a [4]"], []])
+def test_names_are_told_apart_whatever_they_are(names):
+    assert len(set(told_apart(names))) == len(names)
 
 
 def test_columns_of_a_sheet_without_a_name_of_their_own_are_told_apart(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from source_tables import json_lines, run_clean, run_split, write_recipe
 
+from stages.lib import near as near_duplicates
 from stages.lib.augmentation import no_accents
 from stages.plumbing.problem import Problem
 
@@ -252,12 +253,16 @@ def test_no_copy_is_like_a_row_that_is_held_out(near, tmp_path, monkeypatch):
         for title in (with_accents, no_accents(with_accents))
     ]
     prepared(tmp_path, monkeypatch, rows)
-    asked = {"split__near_duplicates": near, "augmentation__copies": 1, "augmentation__methods.no_accents": 1.0}
-    write_recipe(tmp_path, **asked)
+    # Copies of one row are all like each other: not that, but rows held out are looked for.
+    monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 20_000)
+    texts = [f"{{title}} {n}" for n in range(8)]
+    methods = {"augmentation__methods.no_accents": 1.0, "augmentation__paraphrases": texts}
+    write_recipe(tmp_path, split__near_duplicates=near, augmentation__copies=6, **methods)
     got = run_split(tmp_path)
+    assert got.report["copies"]["not_compared"] == 0
     held_out = set(pl.concat([got.validation, got.test]).select("title", "response").rows())
     assert got.report["copies"]["like_held_out"] > 5
-    assert got.report["copies"]["rows"] == got.report["copies"]["no_accents"] == got.copies.height > 5
+    assert got.report["copies"]["rows"] == got.report["copies"]["paraphrase"] == got.copies.height > 5
     assert not held_out & set(got.copies.select("title", "response").rows())
 
 
