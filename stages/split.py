@@ -43,7 +43,8 @@ def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, 
         files.write_json(begun[4], dealt.report | {"copies": made})
     if params.augmentation.copies:
         console.say("copies of training rows", made["rows"], "rows")
-        console.say("not made: too like others", made["like_held_out"], "rows")
+        console.say("not made: equal to another", made["same"], "rows")
+        console.say("not made: like a held-out row", made["like_held_out"], "rows")
 
 
 def _accepted(dealt: Dealt, section: Split) -> None:
@@ -83,14 +84,16 @@ def _no_row(side: str, report: dict[str, Any], section: Split) -> Problem:
         "folds": (section.folds and side == "test", "lower split.folds, or bring more rows"),
         "validation": (side == "train", "lower split.validation, or bring more rows"),
     }
-    otherwise = (side, f"give split.{side} a larger share, bring more rows, or correct split.evaluate_on")
+    other = ", or correct split.evaluate_on" if side == section.evaluate_on else ""
+    otherwise = (side, f"give split.{side} a larger share, or bring more rows{other}")
     key, do = next(((key, do) for key, (holds, do) in causes.items() if holds), otherwise)
     sides = ", ".join(f"{name} {rows}" for name, rows in report["rows"].items())
     told = (
         f"no row on the {side} side ({sides}): {read} of {every} rows read, {groups['largest_cluster']} of them in the "
         f"largest group, {unplaced} left out as near-duplicates"
     )
-    return Problem(f"params.yaml, split.{key}", told, f"rows to {'train' if side == 'train' else 'evaluate'} on", do)
+    uses = {"train": "train on", "validation": "choose the best training state by", "test": "evaluate on"}
+    return Problem(f"params.yaml, split.{key}", told, f"rows to {uses[side]}", do)
 
 
 if __name__ == "__main__":

@@ -47,11 +47,12 @@ def main(clean: Path, ledger: Path, validation: Path, data_docs: Path, gate: Pat
 def _refusal(failed: list[Outcome], validation: Path) -> Problem:
     """The first failure in full, the names of the others; every one with its numbers is printed and in the report."""
     for outcome in failed:
-        console.say(outcome.name, f"observed {outcome.observed}; wanted {outcome.wanted}; rows {outcome.rows}")
+        offending = f"; rows {', '.join(map(str, outcome.rows))}" if outcome.rows else ""
+        console.say(outcome.name, f"observed {outcome.observed}; wanted {outcome.wanted}{offending}")
     first = failed[0]
     rows = f"; rows {', '.join(map(str, first.rows))}" if first.rows else ""
     others = f" (also failed: {', '.join(outcome.name for outcome in failed[1:])})" if failed[1:] else ""
-    do = f"put the data right or change the section expectations; {validation} tells more"
+    do = f"put the data right{f' or change {first.key}' if first.key else ''}; {validation} tells more"
     return Problem(f"expectation {first.name}{others}", f"{first.observed}{rows}", first.wanted, do)
 
 

@@ -128,19 +128,16 @@ def shown(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
     ahead = _shared(before, after)
     behind = min(_shared(before[::-1], after[::-1]), min(len(before), len(after)) - ahead)
     start = _boundary(before, max(0, ahead - AROUND))
-    sides = []
-    for text in (before, after):
-        middle = text[start : len(text) - behind]
-        cut = len(middle) > AROUND + SHOWN
-        end = middle[: AROUND + SHOWN] if cut else middle + text[len(text) - behind :][:AROUND]
-        sides.append((end, "…" * (cut or behind > AROUND)))
-    (one, one_more), (other, other_more) = sides
-    first, second = _compared(one, other)
-    opening = [Piece("…", differs=False)] * (start > 0)
-    return (
-        [*opening, *first, *([Piece(one_more, differs=False)] if one_more else [])],
-        [*opening, *second, *([Piece(other_more, differs=False)] if other_more else [])],
+    most = AROUND + SHOWN + AROUND
+    texts = [text[start : len(text) - max(0, behind - AROUND)] for text in (before, after)]
+    # Twice as much is compared as is shown: else what is cut off on one side alone would pass for a difference.
+    sides, lengths = _compared(*(text[: 2 * most] for text in texts), most)
+    opening, more = [Piece("…", differs=False)] * (start > 0), [Piece("…", differs=False)]
+    first, second = (
+        [*opening, *pieces, *more * (start + length < len(text))]
+        for pieces, length, text in zip(sides, lengths, (before, after), strict=True)
     )
+    return first, second
 
 
 def _shared(one: str, other: str) -> int:
@@ -155,15 +152,25 @@ def _boundary(text: str, place: int) -> int:
     return place if space < 0 else space + 1
 
 
-def _compared(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
-    """Words, and single other characters, that are in both in the same order, and those that are not."""
-    mine, theirs = (re.findall(r"\w+|\W", text) for text in (one, other))
-    sides: tuple[list[Piece], list[Piece]] = ([], [])
-    for tag, *places in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
-        for side, words, begin, end in ((0, mine, *places[:2]), (1, theirs, *places[2:])):
-            if end > begin:
-                sides[side].append(Piece(visible("".join(words[begin:end]), marked=tag != "equal"), tag != "equal"))
-    return sides
+def _compared(one: str, other: str, most: int) -> tuple[list[list[Piece]], list[int]]:
+    """Words, and single other characters, that are in both in the same order, and those that are not.
+
+    Both sides end where the first of them has `most` characters; also gives how many of each text that are.
+    """
+    texts = [re.findall(r"\w+|\W", text) for text in (one, other)]
+    sides: list[list[Piece]] = [[], []]
+    lengths = [0, 0]
+    for tag, *places in SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+        runs = ["".join(texts[side][places[2 * side] : places[2 * side + 1]]) for side in (0, 1)]
+        room = most - max(lengths)
+        for side, run in enumerate(runs):
+            if run:
+                taken = run if len(run) <= room else run[:room]
+                sides[side].append(Piece(visible(taken, marked=tag != "equal"), tag != "equal"))
+                lengths[side] += len(taken)
+        if max(map(len, runs)) >= room:
+            break
+    return sides, lengths
 
 
 # What stands for white space where it is what differs.
@@ -223,6 +230,13 @@ TOLD = {
     "unicode": "Letters and accents become one character each (Unicode NFC).",
     "characters": "Characters that clean.characters does not want are removed.",
     "white_space": "Runs of white space become one space; both ends are trimmed.",
+    "broken_json": "The line is no JSON.",
+    "no_object": "The record is no JSON object: keys and values in braces.",
+    "no_text": "A value is no text: a number, true, a list, an object. Write it in quotes if it belongs to the text.",
+    "repeated_key": "A column stands twice in the record.",
+    "no_utf8": "Bytes that are no UTF-8, which all the others are.",
+    "lone_surrogate": "An escape is half a character.",
+    "wrong_number_of_cells": "There are more or fewer cells than the header has.",
     "empty_input": "An input is empty.",
     "empty_response": "The response is empty.",
     "stub": "The response says nothing.",

@@ -27,6 +27,10 @@ LEFT_OUT = {
 }
 
 
+# Rows that are named for each reason of similarity; of the other reasons they are many, and chance.
+NAMED_ROWS = 20
+
+
 @dataclass
 class Dealt:
     """The side of each row in order (an index of SIDES, negative when left out), and the content of the report."""
@@ -65,6 +69,9 @@ def deal(parts: list[Path], section: Split, place: Path) -> Dealt:
         "read": len(read),
         "rows": {name: int((side == code).sum()) for code, name in enumerate(SIDES)},
         "left_out": {name: int((side == code).sum()) for code, name in LEFT_OUT.items()},
+        "left_out_rows": {
+            LEFT_OUT[code]: keys.row_ids[side == code][:NAMED_ROWS].tolist() for code in (STRADDLING, CROWDED)
+        },
         "groups": {
             "count": groups,
             "largest": largest,

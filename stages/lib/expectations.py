@@ -75,9 +75,13 @@ class Expectations(Section):
 
 @dataclass
 class Outcome:
-    """One expectation, met or not: what was observed, what is wanted, the first row_ids that offend."""
+    """One expectation, met or not: what was observed, what is wanted, the first row_ids that offend.
+
+    key: the parameter that says what is wanted; None for what is always expected.
+    """
 
     name: str
+    key: str | None
     ok: bool
     observed: str
     wanted: str
@@ -181,6 +185,23 @@ def _suites(section: Expectations, facts: pl.DataFrame, columns: list[str]) -> d
     return {"rows": rows, "ledger": ledger, "table": table}
 
 
+# The parameter by which an expectation is set, where that has another name.
+KEYS = {
+    "enough_rows": "min_rows",
+    "response_without_dirt": "max_share_dirty",
+    "responses_differ": "min_share_distinct_responses",
+    "response_chars": "response_chars",
+    "response_language": "min_share_in_languages",
+    "share_set_aside": "max_share_set_aside",
+    "share_of_duplicates": "max_share_duplicates",
+}
+
+
+def _key(name: str) -> str | None:
+    key = f"distinct.{name.removesuffix('_distinct')}" if name.endswith("_distinct") else KEYS.get(name)
+    return key and f"expectations.{key}"
+
+
 def check(
     section: Expectations, facts: pl.DataFrame, ledger: pl.DataFrame, head: pl.DataFrame, columns: list[str]
 ) -> tuple[list[Outcome], list["ExpectationSuiteValidationResult"]]:
@@ -198,7 +219,7 @@ def check(
     for suite_name, wanted in _suites(section, facts, columns).items():
         suite = gx.ExpectationSuite(suite_name)
         for name, expectation in wanted.items():
-            expectation.meta = {"name": name}
+            expectation.meta = {"name": name, "key": _key(name)}
             suite.add_expectation(expectation)
         context.suites.add(suite)
         frame = frames[suite_name].to_pandas()
@@ -243,7 +264,8 @@ def _outcome(result: Any, frame: Any) -> Outcome:
         rows = _telling(config, found.get("observed_value"), frame)
     settings = {key: value for key, value in config.kwargs.items() if key != "batch_id"}
     wanted = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
-    return Outcome(config.meta["name"], bool(result.success), _short(observed), wanted, rows[:NAMED_ROWS])
+    named = config.meta["name"], config.meta["key"]
+    return Outcome(*named, bool(result.success), _short(observed), wanted, rows[:NAMED_ROWS])
 
 
 def _beyond(value: float, least: float | None, most: float | None) -> bool:

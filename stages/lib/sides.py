@@ -69,6 +69,8 @@ class Split(Section):
             raise ValueError(f"a fold below folds ({self.folds}), not {self.fold}")
         if self.stratify and self.method != "exact":
             raise ValueError("method: exact where stratify names a column (a hash knows no shares)")
+        if self.stratify and self.group == [self.stratify]:
+            raise ValueError("another field in stratify than in group (rows of one value are on one side then)")
         return self
 
 

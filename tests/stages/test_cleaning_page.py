@@ -5,6 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from source_tables import json_lines, run_clean, write_recipe
 
 from stages.lib import records
@@ -118,6 +120,19 @@ def test_the_pieces_of_short_texts_make_up_the_texts(texts):
         told = "".join(piece.text for piece in pieces)
         assert told == text or (told.endswith("…") and len(told) < 500)
         assert any(piece.differs for side in shown(*texts) for piece in side)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=400), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_where_words_only_go_nothing_is_marked_as_come_not_even_where_the_text_is_cut(kept, ahead):
+    words = [f"p{n}" for n in range(len(kept))]
+    begun = "x " * ahead
+    left = [word for word, stays in zip(words, kept, strict=True) if stays]
+    before, after = shown(f"{begun}{' '.join(words)} fim", " ".join([*begun.split(), *left, "fim"]))
+    assert not any(piece.differs for piece in after)
+    gone = [word for word, stays in zip(words, kept, strict=True) if not stays]
+    marked = [word for piece in before if piece.differs for word in re.findall(r"p\d+", piece.text)]
+    assert all(word in gone for word in marked[:-1])  # the last one may be cut
 
 
 @pytest.mark.parametrize(("around", "entity", "sign"), [("商品説明", "&amp;", "&"), ("N", "&eacute;", "é")])

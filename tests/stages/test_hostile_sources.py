@@ -18,6 +18,7 @@ import xlsxwriter
 from source_tables import json_lines, run_clean, write_recipe
 
 from stages.lib import decoding
+from stages.lib.changes import TOLD
 from stages.lib.records import told_apart
 from stages.plumbing.problem import Problem
 
@@ -539,6 +540,10 @@ def test_columns_of_a_sheet_without_a_name_of_their_own_are_told_apart(tmp_path,
     got = read(tmp_path, monkeypatch, "a.xlsx", workbook(fill))
     raw = {"title": "Copo", "content": None, "obs": "a", "obs [4]": "b", "[5]": "c"}
     assert json.loads(got.quarantine["raw"][0]) == raw
+
+
+def test_the_page_on_cleaning_says_what_each_reason_means():
+    assert {reason for *_, reasons in KEPT.values() for reason in reasons} <= set(TOLD)
 
 
 def test_all_these_hostile_sources_are_tried():

@@ -266,6 +266,28 @@ def test_no_copy_is_like_a_row_that_is_held_out(near, tmp_path, monkeypatch):
     assert not held_out & set(got.copies.select("title", "response").rows())
 
 
+def test_a_stratum_that_is_a_group_is_refused(tmp_path, monkeypatch):
+    prepared(tmp_path, monkeypatch, varied(50))
+    write_recipe(tmp_path, split__method="exact", split__stratify="title", split__group=["title"])
+    with pytest.raises(Problem, match="another field in stratify than in group"):
+        run_split(tmp_path)
+
+
+def test_rows_that_no_side_has_are_named(tmp_path, monkeypatch):
+    words = [f"palavra{n}" for n in range(12)]
+    prepared(tmp_path, monkeypatch, [{"title": f"t{n}", "content": " ".join([*words, f"x{n}"])} for n in range(40)])
+    write_recipe(tmp_path, split__near_duplicates=0.5, split__max_cluster=3, split__group=None, split__max_leakage=1.0)
+    with pytest.raises(Problem):  # all of them are alike: one side has three rows, the others none
+        run_split(tmp_path)
+    more = [{"title": f"outra coisa {n}", "content": f"Um texto número {n}, de {n * 7} palavras."} for n in range(60)]
+    rows = [{"title": f"t{n}", "content": " ".join([*words, f"x{n}"])} for n in range(40)]
+    prepared(tmp_path, monkeypatch, rows + more)
+    write_recipe(tmp_path, split__near_duplicates=0.5, split__max_cluster=3, split__group=None)
+    got = run_split(tmp_path)
+    assert got.report["left_out"]["crowded"] == 37
+    assert got.report["left_out_rows"] == {"straddling": [], "crowded": list(range(4, 24))}
+
+
 def test_a_paraphrase_of_unknown_fields_is_refused(tmp_path, monkeypatch):
     prepared(tmp_path, monkeypatch, varied(50))
     write_recipe(tmp_path, **COPIED | {"augmentation__paraphrases": ["Fale de {brand}."]})

@@ -68,6 +68,7 @@ def test_what_is_not_met_is_named_and_the_gate_stays_shut(cleaned):
         run_validate(cleaned)
     assert refused.value.where == "expectation enough_rows (also failed: share_set_aside)"
     assert refused.value.found == "200"
+    assert refused.value.do.startswith("put the data right or change expectations.min_rows;")
     assert not (cleaned / "reports/validation_gate.json").exists()
     assert outcomes(cleaned)["success"] is False
     assert "enough_rows" not in (cleaned / "reports/data_docs/index.html").read_text()[:500]
@@ -85,6 +86,7 @@ def test_the_rows_that_offend_are_named(cleaned):
         run_validate(cleaned)
     assert outcomes(cleaned)["response_without_dirt"] == {
         "name": "response_without_dirt",
+        "key": "expectations.max_share_dirty",
         "ok": False,
         "observed": "2 of 200 rows offend",
         "wanted": "column response dirt, value_set [0]",
@@ -165,6 +167,16 @@ def test_a_failure_about_the_whole_column_names_the_rows_that_show_why(cleaned):
         run_validate(cleaned)
 
 
+def test_every_expectation_that_can_be_set_names_its_parameter(cleaned):
+    title, quantile = {"min": 1, "max": None}, {"quantile": 0.5, "min": 1, "max": None}
+    asked = {"languages": ["pt"], "distinct": {"title": title}, "response_chars": [quantile]}
+    write_recipe(cleaned, **{f"expectations__{key}": value for key, value in asked.items()})
+    run_validate(cleaned)
+    named = {outcome["key"] for name, outcome in outcomes(cleaned).items() if name != "success"} - {None}
+    keys = {f"expectations.{key}" for key in expectations.Expectations.model_fields}
+    assert named == keys - {"expectations.languages", "expectations.distinct"} | {"expectations.distinct.title"}
+
+
 def test_one_row_is_asked_like_many(cleaned):
     path = cleaned / "data/clean.parquet"
     row = pl.read_parquet(path).head(1)
@@ -205,6 +217,7 @@ def test_responses_in_another_language_are_named_and_short_ones_are_not_asked(cl
         run_validate(cleaned)
     assert outcomes(cleaned)["response_language"] == {
         "name": "response_language",
+        "key": "expectations.min_share_in_languages",
         "ok": False,
         "observed": "2 of 52 rows offend",
         "wanted": "column response language, mostly 0.99, value_set ['pt']",
