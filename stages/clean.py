@@ -33,8 +33,7 @@ def main(raw: Path, clean: Path, quarantine: Path, report: Path, examples: Path)
     source = the_source_in(raw)
     cleaning = Cleaning(params.source, params.clean)
     with files.whole(clean) as kept, files.whole(quarantine) as set_aside:
-        cleaning.run(source, kept, set_aside)
-    told = cleaning.ledger.report()
+        told = cleaning.run(source, kept, set_aside)
     with files.whole(examples) as begun:
         begun.write_text(page(cleaning.examples, told), "utf-8")
     files.write_json(report, told)

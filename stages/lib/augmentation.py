@@ -151,10 +151,13 @@ def write_copies(
     # A row is not like those held out, and neither is a copy that only asks for it otherwise.
     altered = np.where(ways == 1 << WAYS.index("paraphrase"), 0, numbers)
     alike, not_compared = _like_held_out([validation, test], every, altered, similarity)
-    with growing(target, dict(pl.read_parquet_schema(every))) as add:
-        for table in masked([every], ~alike):
-            add(table)
-    every.unlink()
+    if alike.any():
+        with growing(target, dict(pl.read_parquet_schema(every))) as add:
+            for table in masked([every], ~alike):
+                add(table)
+        every.unlink()
+    else:
+        every.replace(target)
     kept = ways[~alike]
     return {
         "rows": len(kept),
@@ -191,11 +194,14 @@ def _like_held_out(
     numbers: for each copy its number among those of its row, 0 where nothing has to be looked for. Those of one number
     are searched at a time: the copies of one row are all like each other, which is nothing to spend the search on.
     """
+    import pyarrow.parquet as pq
+
     alike, not_compared = np.zeros(len(numbers), bool), 0
-    rows = sum(pl.scan_parquet(path).select(pl.len()).collect().item() for path in held_out)
+    rows = sum(pq.read_metadata(path).num_rows for path in held_out)
     for number in np.unique(numbers[numbers > 0]):
         asked = np.flatnonzero(numbers == number)
-        texts = map(whole_texts, chain(blocks(held_out), masked([copies], numbers == number)))
+        tables = chain(blocks(held_out), masked([copies], numbers == number))
+        texts = (whole_texts(table.drop("row_id", "line", "copy", "paraphrase", strict=False)) for table in tables)
         pairs = near_pairs(chain.from_iterable(texts), rows + len(asked), similarity, copies.parent)
         not_compared += pairs.skipped
         for block in pairs:

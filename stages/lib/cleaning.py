@@ -42,8 +42,8 @@ class Cleaning:
         self.examples = Examples(self.fields, section)
         self._seen = Seen()
 
-    def run(self, path: Path, kept: Path, set_aside: Path) -> None:
-        """Write the rows kept and the rows set aside; raises Problem when no row is kept.
+    def run(self, path: Path, kept: Path, set_aside: Path) -> dict[str, Any]:
+        """Write the rows kept and the rows set aside; gives the ledger's report. Raises Problem when no row is kept.
 
         Blocks are put right in threads (polars works outside Python's lock) and written in another one; everything that
         depends on order, duplicates above all, happens in order.
@@ -76,14 +76,15 @@ class Cleaning:
                 progress.update(good.height + bad.height)
             if unproven:
                 proven = _after(proven, prover, lambda: hold(pl.concat(unproven), model.result()))
+            report = self.ledger.report()  # while the last rows are still on their way
             for last in filter(None, (written, proven)):
                 last.result()
         if not self.ledger.kept:
-            counts = _counted(self.ledger.report()["reasons"])
-            told = f"0 of {self.ledger.read} rows fit to keep ({counts})"
+            told = f"0 of {self.ledger.read} rows fit to keep ({_counted(report['reasons'])})"
             do = "look at the reasons; clean.rules and the length limits in clean are what decides"
             raise Problem(str(path), told, "at least one", do)
         self.examples.finish(kept)
+        return report
 
     def _find_similar(self, path: Path, kept: Path, set_aside: Path) -> None:
         """Clean once without the rule, to see all the rows that it compares; gives their places, not their records."""

@@ -16,7 +16,7 @@ from stages.lib.certificate import leakage
 from stages.lib.near import near_pairs, whole_texts
 from stages.lib.sides import CROWDED, METHODS, SIDES, STRADDLING, TRAIN, Split, chosen, identities
 from stages.lib.tables import blocks, growing, masked
-from stages.plumbing.problem import Problem
+from stages.plumbing.problem import LISTED, Problem
 
 BEYOND_READ, BEYOND_TRAIN_ROWS = -3, -4
 LEFT_OUT = {
@@ -25,10 +25,6 @@ LEFT_OUT = {
     BEYOND_READ: "beyond_read",
     BEYOND_TRAIN_ROWS: "beyond_train_rows",
 }
-
-
-# Rows that are named for each reason of similarity; of the other reasons they are many, and chance.
-NAMED_ROWS = 20
 
 
 @dataclass
@@ -69,8 +65,9 @@ def deal(parts: list[Path], section: Split, place: Path) -> Dealt:
         "read": len(read),
         "rows": {name: int((side == code).sum()) for code, name in enumerate(SIDES)},
         "left_out": {name: int((side == code).sum()) for code, name in LEFT_OUT.items()},
+        # Those of the other reasons are many, and chance.
         "left_out_rows": {
-            LEFT_OUT[code]: keys.row_ids[side == code][:NAMED_ROWS].tolist() for code in (STRADDLING, CROWDED)
+            LEFT_OUT[code]: keys.row_ids[side == code][:LISTED].tolist() for code in (STRADDLING, CROWDED)
         },
         "groups": {
             "count": groups,
@@ -108,7 +105,7 @@ def _keys(parts: list[Path], section: Split) -> Keys:
 
 def _texts(parts: list[Path], read: np.ndarray) -> Iterator[pl.Series]:
     for rows in masked(parts, read):
-        yield from whole_texts(rows)
+        yield from whole_texts(rows.drop("row_id", "line"))
 
 
 def write(parts: list[Path], dealt: Dealt, targets: dict[str, Path]) -> None:

@@ -44,17 +44,25 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
         raise Problem(
             str(path), (error.strerror or str(error)).lower(), "a file that you may read", "see its rights"
         ) from None
-    if magic.startswith(ZSTD) or SKIPPABLE.match(magic):
+    packing = packing_of(magic)
+    if packing == "zstd":
         import pyarrow as pa
 
         with pa.input_stream(str(path), compression="zstd") as file:
             yield file
-    elif magic.startswith(GZIP):
+    elif packing == "gzip":
         with gzip.open(path, "rb") as file:
             yield file
     else:
         with path.open("rb") as file:
             yield file
+
+
+def packing_of(start: bytes) -> str | None:
+    """The packing that these bytes, at least four, begin with."""
+    if start.startswith(GZIP):
+        return "gzip"
+    return "zstd" if start.startswith(ZSTD) or SKIPPABLE.match(start) else None
 
 
 def first_bytes(path: Path, count: int) -> bytes:

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from stages.lib.languages import SHORTEST, Languages, guesses
-from stages.plumbing.problem import Problem
+from stages.plumbing.problem import LISTED, Problem
 from stages.plumbing.section import Section
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# Offending rows that a report names; the count of all of them is there too.
-NAMED_ROWS = 20
 # Responses, at most, whose language is asked; the share found in 20,000 is sure to 0.007.
 LANGUAGE_ROWS = 20_000
 # What the rules should have left nowhere: HTML entities, tags, the replacement character (R51 measures the same).
@@ -131,13 +129,18 @@ def mostly(share: float, rows: int) -> float:
     return min(1 - share, (rows - offending) / rows)
 
 
+def _set_by(key: str) -> dict[str, str]:
+    """The note on an expectation that names its parameter."""
+    return {"key": f"expectations.{key}"}
+
+
 def _suites(section: Expectations, facts: pl.DataFrame, columns: list[str]) -> dict[str, dict[str, "Expectation"]]:
-    """Suite -> name -> expectation."""
+    """Suite -> name -> expectation; `meta` names the parameter of each that is set by one."""
     import great_expectations.expectations as gxe
 
     fields = columns[2:]
     rows: dict[str, Expectation] = {
-        "enough_rows": gxe.ExpectTableRowCountToBeBetween(min_value=section.min_rows),
+        "enough_rows": gxe.ExpectTableRowCountToBeBetween(min_value=section.min_rows, meta=_set_by("min_rows")),
         "row_id_present": gxe.ExpectColumnValuesToNotBeNull(column="row_id"),
         "row_id_unique": gxe.ExpectColumnValuesToBeUnique(column="row_id"),
         **{f"{name}_present": gxe.ExpectColumnValuesToNotBeNull(column=f"{name} chars") for name in fields},
@@ -149,9 +152,12 @@ def _suites(section: Expectations, facts: pl.DataFrame, columns: list[str]) -> d
             column="response dirt",
             value_set=[0],
             mostly=mostly(section.max_share_dirty, facts["response dirt"].count()),
+            meta=_set_by("max_share_dirty"),
         ),
         "responses_differ": gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
-            column="response identity", min_value=section.min_share_distinct_responses
+            column="response identity",
+            min_value=section.min_share_distinct_responses,
+            meta=_set_by("min_share_distinct_responses"),
         ),
     }
     if section.response_chars:
@@ -160,46 +166,38 @@ def _suites(section: Expectations, facts: pl.DataFrame, columns: list[str]) -> d
             "value_ranges": [[wanted.min, wanted.max] for wanted in section.response_chars],
         }
         rows["response_chars"] = gxe.ExpectColumnQuantileValuesToBeBetween(
-            column="response chars", quantile_ranges=ranges, allow_relative_error=False
+            column="response chars", quantile_ranges=ranges, allow_relative_error=False, meta=_set_by("response_chars")
         )
     if section.languages:
         rows["response_language"] = gxe.ExpectColumnValuesToBeInSet(
-            column="response language", value_set=section.languages, mostly=section.min_share_in_languages
+            column="response language",
+            value_set=section.languages,
+            mostly=section.min_share_in_languages,
+            meta=_set_by("min_share_in_languages"),
         )
     for name, wanted in section.distinct.items():
         if name not in fields:
             do = "correct expectations.distinct"
             raise Problem("params.yaml, expectations.distinct", name, f"some of {', '.join(fields)}", do)
         rows[f"{name}_distinct"] = gxe.ExpectColumnUniqueValueCountToBeBetween(
-            column=f"{name} identity", min_value=wanted.min, max_value=wanted.max
+            column=f"{name} identity", min_value=wanted.min, max_value=wanted.max, meta=_set_by(f"distinct.{name}")
         )
     ledger = {
         "share_set_aside": gxe.ExpectColumnValuesToBeBetween(
-            column="share set aside", min_value=0, max_value=section.max_share_set_aside
+            column="share set aside",
+            min_value=0,
+            max_value=section.max_share_set_aside,
+            meta=_set_by("max_share_set_aside"),
         ),
         "share_of_duplicates": gxe.ExpectColumnValuesToBeBetween(
-            column="share of duplicates", min_value=0, max_value=section.max_share_duplicates
+            column="share of duplicates",
+            min_value=0,
+            max_value=section.max_share_duplicates,
+            meta=_set_by("max_share_duplicates"),
         ),
     }
     table = {"columns": gxe.ExpectTableColumnsToMatchOrderedList(column_list=["row_id", "line", *fields])}
     return {"rows": rows, "ledger": ledger, "table": table}
-
-
-# The parameter by which an expectation is set, where that has another name.
-KEYS = {
-    "enough_rows": "min_rows",
-    "response_without_dirt": "max_share_dirty",
-    "responses_differ": "min_share_distinct_responses",
-    "response_chars": "response_chars",
-    "response_language": "min_share_in_languages",
-    "share_set_aside": "max_share_set_aside",
-    "share_of_duplicates": "max_share_duplicates",
-}
-
-
-def _key(name: str) -> str | None:
-    key = f"distinct.{name.removesuffix('_distinct')}" if name.endswith("_distinct") else KEYS.get(name)
-    return key and f"expectations.{key}"
 
 
 def check(
@@ -214,12 +212,12 @@ def check(
     place = context.data_sources.add_pandas("afina")
     frames = {"rows": facts, "ledger": ledger, "table": head}
     # Not COMPLETE: that lists each row that offends, and they may be millions.
-    shape = {"result_format": "SUMMARY", "partial_unexpected_count": NAMED_ROWS}
+    shape = {"result_format": "SUMMARY", "partial_unexpected_count": LISTED}
     outcomes, results = [], []
     for suite_name, wanted in _suites(section, facts, columns).items():
         suite = gx.ExpectationSuite(suite_name)
         for name, expectation in wanted.items():
-            expectation.meta = {"name": name, "key": _key(name)}
+            expectation.meta = {"key": None, **(expectation.meta or {}), "name": name}
             suite.add_expectation(expectation)
         context.suites.add(suite)
         frame = frames[suite_name].to_pandas()
@@ -265,7 +263,7 @@ def _outcome(result: Any, frame: Any) -> Outcome:
     settings = {key: value for key, value in config.kwargs.items() if key != "batch_id"}
     wanted = ", ".join(f"{key} {_short(value)}" for key, value in settings.items())
     named = config.meta["name"], config.meta["key"]
-    return Outcome(*named, bool(result.success), _short(observed), wanted, rows[:NAMED_ROWS])
+    return Outcome(*named, bool(result.success), _short(observed), wanted, rows[:LISTED])
 
 
 def _beyond(value: float, least: float | None, most: float | None) -> bool:
@@ -281,7 +279,7 @@ def _telling(config: Any, observed: Any, frame: Any) -> list[int]:
             least is not None and value < least for value, (least, most) in values if _beyond(value, least, most)
         )
         order = column.sort_values(ascending=short, kind="stable").index
-        return [int(row) for row in frame["row_id"].loc[order[:NAMED_ROWS]]]
+        return [int(row) for row in frame["row_id"].loc[order[:LISTED]]]
     if config.type == "expect_column_proportion_of_unique_values_to_be_between" and len(column):
         often = column.value_counts(sort=False)
         return [int(row) for row in frame["row_id"][column == often.idxmax()]]

@@ -22,7 +22,8 @@ OTHERS = {
     b"PK\x05\x06": "an empty zip archive",
     b"\x89PNG": "a picture",
 }
-PACKED = {WORKBOOK: "a workbook", PARQUET: "a Parquet file", decoding.GZIP: "gzip", decoding.ZSTD: "zstd"}
+# Packed themselves.
+TABLES = {WORKBOOK: "a workbook", PARQUET: "a Parquet file"}
 
 
 def format_of(path: Path, source: Source) -> str:
@@ -59,7 +60,8 @@ def _agreed(path: Path, told: str, found: str) -> str:
 def _by_content(path: Path, source: Source, told: str) -> str:
     """The format of a text. JSON Lines is often named .json (AmazonTitles' trn.json is): an array begins with [."""
     start = decoding.sample(path)
-    if kind := next((kind for magic, kind in PACKED.items() if start.startswith(magic)), None):
+    inner = next((kind for magic, kind in TABLES.items() if start.startswith(magic)), None)
+    if kind := inner or decoding.packing_of(start):
         raise Problem(str(path), f"{kind}, packed once more", "a file that is packed once", "unpack it once")
     text = start.decode(decoding.codec_of(path, source.encoding, start), "replace").lstrip("\ufeff \t\r\n")
     begun = text[:20]

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from stages.lib.byte_columns import texts_of, where
-from stages.lib.quarantine import QUARANTINE, shortened
+from stages.lib.quarantine import MAX_RAW_CHARS, QUARANTINE
 from stages.plumbing.problem import Problem
 
 # A file without line ends would have to be held whole.
@@ -267,4 +267,4 @@ def _escaped_keys(line: str) -> list[str]:
 
 
 def _raw(line: bytes) -> str:
-    return shortened(line[: 1 << 18].decode("utf-8", "backslashreplace").rstrip("\r"))
+    return line[: 4 * MAX_RAW_CHARS].decode("utf-8", "backslashreplace").rstrip("\r")[:MAX_RAW_CHARS]

@@ -195,10 +195,9 @@ class _Table:
 def whole_texts(rows: pl.DataFrame) -> Iterator[pl.Series]:
     """Of each row all that the model reads and writes, the inputs and the response, as one text; in parts for a search.
 
-    rows: of a side, or copies of some (see stages.lib.augmentation).
+    rows: these fields alone.
     """
-    fields = pl.exclude("row_id", "line", "copy", "paraphrase")
-    text = rows.select(pl.concat_str(fields, separator="\n").alias("text"))["text"]
+    text = rows.select(pl.concat_str(pl.all(), separator="\n").alias("text"))["text"]
     for at in range(0, len(text), BLOCK):
         yield text.slice(at, BLOCK)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from stages.lib.near import BLOCK, Block, Pairs, near_pairs, triples
+from stages.lib.near import BLOCK, Block, Pairs, near_pairs, triples, whole_texts
 
 # Where rows that share very common triples are too many for all of their pairs (stages/lib/near.py), those that are
 # kept are searched again, until nothing more is found: they are fewer each time, so more of them are compared.
@@ -89,7 +89,7 @@ def _texts(table: Path, fields: list[str], row_ids: np.ndarray) -> Iterator[pl.S
             own = rows["row_id"].to_numpy()
             at = np.searchsorted(row_ids, own)
             wanted = row_ids[np.minimum(at, len(row_ids) - 1)] == own if len(row_ids) else np.zeros(len(own), bool)
-            yield rows.filter(wanted).select(pl.concat_str(fields, separator="\n").alias("text"))["text"]
+            yield from whole_texts(rows.filter(wanted).select(fields))
 
 
 def _handed_on(standing: np.ndarray, known: list[Known], compare: Callable[[np.ndarray], Block]) -> np.ndarray:

@@ -28,7 +28,8 @@ class Sorted:
     """texts: the column with ASCII's white space put right, if that was asked for, in the rest too.
 
     spaced, rest: for each text whether that was a change, and whether it is not plain. Null is neither.
-    uncommon: of each text only the uncommon characters, as the function of that name gives them.
+    uncommon: of each text only the characters that are neither printable ASCII nor its white space, in their order.
+    They are few, so that a search for some of them among these is all but free.
     """
 
     texts: pl.Series
@@ -73,14 +74,6 @@ def _sorted(texts: pl.Series, *, spaces: bool) -> Sorted:
         tidy = texts_of(texts.name, without(even, needless), ends_of(np.diff(ends) - fewer))
         texts = tidy.zip_with(texts.is_not_null(), texts) if texts.null_count() else tidy
     return Sorted(texts, spaced, rest, special)
-
-
-def uncommon(texts: pl.Series) -> pl.Series:
-    """Of each text only the characters that are neither printable ASCII nor its white space, in their order.
-
-    They are few, so that a search for some of them among these is all but free.
-    """
-    return sort_out(texts, spaces=False).uncommon
 
 
 def _portions(texts: pl.Series) -> Iterator[pl.Series]:

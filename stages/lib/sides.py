@@ -139,26 +139,31 @@ def by_hash(group: np.ndarray, strata: np.ndarray, pairs: NearPairs, section: Sp
     test = 1 / section.folds if section.folds else section.test
     validates = places(group, section.seed, "validation") < section.validation / (1 - test)
     untested = np.where(validates, VALIDATION, TRAIN)
+    _, first, number = np.unique(group, return_index=True, return_inverse=True)
+    touched = _touched(number, pairs)
+
+    def placed(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Side and cluster of each row, from the sides that the hashes of their groups give; negative ones stay."""
+        side, cluster = side.copy(), first[number]
+        if len(touched):
+            _in_order(touched, number, pairs, section, (side, cluster))
+        return side, cluster
+
     if not section.folds:
-        side, cluster = _placed(np.where(place < test, TEST, untested), group, pairs, section)
+        side, cluster = placed(np.where(place < test, TEST, untested))
         return side.astype(np.int8), cluster
-    fold, cluster = _placed(np.floor(place * section.folds).astype(np.int64), group, pairs, section)
+    fold, cluster = placed(np.floor(place * section.folds).astype(np.int64))
     untested[fold < 0] = fold[fold < 0]
-    side, _ = _placed(untested, group, pairs, section)
+    side, _ = placed(untested)
     return np.where(fold == section.fold, TEST, side).astype(np.int8), cluster
 
 
-def _placed(side: np.ndarray, group: np.ndarray, pairs: NearPairs, section: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Side and cluster of each row, from the sides that the hashes of their groups give; negative ones stay."""
-    _, first, number = np.unique(group, return_index=True, return_inverse=True)
-    side, cluster = side.copy(), first[number]
-    # A group without near-duplicates stands where its hash says; all others go by what stands before them.
-    touched = np.zeros(len(first), bool)
+def _touched(number: np.ndarray, pairs: NearPairs) -> np.ndarray:
+    """The rows, ascending, of groups with near-duplicates: the others stand where their hash says."""
+    touched = np.zeros(number.max(initial=-1) + 1, bool)
     for block in pairs:
         touched[number[block.first]] = touched[number[block.second]] = True
-    if touched.any():
-        _in_order(np.flatnonzero(touched[number]), number, pairs, section, (side, cluster))
-    return side, cluster
+    return np.flatnonzero(touched[number])
 
 
 def _in_order(

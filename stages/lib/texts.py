@@ -244,9 +244,10 @@ class _Work:
         self.due = due
         self.texts = texts
         self._tidy, self._spaced = tidy, spaced
-        self._touched = np.zeros(texts.len(), bool)
         self._uncommon, self._special = uncommon, (uncommon != "").to_numpy()
-        # The texts that may have other uncommon characters by now; one that has fewer is only looked at in vain.
+        # The texts that changed since these were made of them.
+        self._touched = np.zeros(texts.len(), bool)
+        # Those of them that may have other uncommon characters; one that has fewer is only looked at in vain.
         self._stale = np.zeros(texts.len(), bool)
 
     def part(self, index: np.ndarray) -> "_Work":
@@ -280,10 +281,13 @@ class _Work:
         """Those of the texts with an uncommon character that matches."""
         stale = index[self._stale[index]]
         if len(stale):
-            found = plain.uncommon(at(self.texts, stale))
-            self._uncommon = put(self._uncommon, stale, found)
-            self._special[stale] = (found != "").to_numpy()
-            self._stale[stale] = False
+            # White space in the same go: hardly one of them will change again before it is asked for.
+            parted = plain.sort_out(at(self.texts, stale), spaces=True)
+            self._tidy = put(self._tidy, stale, parted.texts)
+            self._spaced[stale] = parted.spaced
+            self._uncommon = put(self._uncommon, stale, parted.uncommon)
+            self._special[stale] = (parted.uncommon != "").to_numpy()
+            self._touched[stale] = self._stale[stale] = False
         index = index[self._special[index]]
         return index[at(self._uncommon, index).str.contains(pattern).to_numpy()] if len(index) else index
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# Names that a message shows, whatever the file: it has to stay readable.
+# Names that a message shows, and rows that a report does, whatever the file: they have to stay readable.
 LISTED = 20
 
 

@@ -170,6 +170,6 @@ def cleaned(folder, lines):
     folder.mkdir(exist_ok=True)
     (folder / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     cleaning = Cleaning(SOURCE, FULL)
-    cleaning.run(folder / "rows.jsonl", folder / "kept.parquet", folder / "aside.parquet")
+    report = cleaning.run(folder / "rows.jsonl", folder / "kept.parquet", folder / "aside.parquet")
     tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("kept", "aside")}
-    return {**tables, "report": cleaning.ledger.report()}
+    return {**tables, "report": report}

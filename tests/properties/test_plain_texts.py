@@ -41,28 +41,28 @@ def test_without_the_rule_for_white_space_a_plain_text_stays_as_it_is(texts):
 @given(TEXTS)
 def test_uncommon_characters_are_all_there_and_in_order(texts):
     series = pl.Series("text", texts, pl.String)
-    uncommon = plain.uncommon(series).to_list()
+    uncommon = plain.sort_out(series, spaces=False).uncommon.to_list()
     assert uncommon == plain.sort_out(series, spaces=True).uncommon.to_list()
     assert uncommon == ["".join(re.findall(r"[^\x20-\x7e\t-\r\x1c-\x1f]", text or "")) for text in texts]
 
 
 def everything_is_odd(texts: pl.Series, *, spaces: bool) -> plain.Sorted:
     """Part no text from the others, and put white space right the slow way."""
-    del spaces
-    white = texts.str.replace_all(r"[\t-\r\x1c-\x1f ]+", " ").str.strip_chars(" ")
+    white = texts.str.replace_all(r"[\t-\r\x1c-\x1f ]+", " ").str.strip_chars(" ") if spaces else texts
     spaced = (white != texts).fill_null(value=False).to_numpy()
     return plain.Sorted(white, spaced, np.ones(texts.len(), bool), texts.fill_null(""))
 
 
+@pytest.mark.parametrize("off", ["", "entities", "white_space"])
 @pytest.mark.parametrize("characters", ["default", "any"])
 @given(texts=TEXTS)
-def test_the_short_way_ends_where_the_long_one_does(characters, texts):
+def test_the_short_way_ends_where_the_long_one_does(characters, off, texts):
     rules = text_rules(characters)
+    rules.pop(off, None)
     series = pl.Series("text", texts, pl.String)
     short, _ = put_right(series, rules)
     with pytest.MonkeyPatch.context() as patch:  # nothing counts as plain, every character as uncommon
         patch.setattr(plain, "sort_out", everything_is_odd)
-        patch.setattr(plain, "uncommon", lambda given: given.fill_null(""))
         long, _ = put_right(series, rules)
     assert short.to_list() == long.to_list()
 

@@ -360,6 +360,7 @@ REFUSED = {
     "zip of tables": ("a.zip", zipped(**{"a.json": LINE, "../b.json": LINE}), "a zip archive with a.json, ../b.json"),
     "packed workbook": ("a.xlsx.gz", gzip.compress(workbook(_plain_sheet)), "a workbook, packed once more"),
     "packed twice": ("a.jsonl.gz", gzip.compress(gzip.compress(LINE)), "gzip, packed once more"),
+    "packed by pzstd and again": ("a.jsonl.gz", gzip.compress(skippable(b"x") + zstd(LINE)), "zstd, packed once more"),
     "bzip2": ("a.jsonl.bz2", bz2.compress(LINE), "a bzip2 archive"),
     "xz": ("a.jsonl.xz", lzma.compress(LINE), "an xz archive"),
     "PDF": ("a.csv", b"%PDF-1.7\n" + LINE, "a PDF document"),
