@@ -39,7 +39,7 @@ def main(shards: Path, train: Path, validation: Path, test: Path, copies: Path, 
     with ExitStack() as stack:
         begun = [stack.enter_context(files.whole(path)) for path in (train, validation, test, copies, report)]
         write(parts, dealt, dict(zip(SIDES, begun[:3], strict=True)))
-        made = write_copies(*begun[:4], params.augmentation, params.split.similarity)
+        made = write_copies(*begun[:4], params.augmentation, params.split)
         files.write_json(begun[4], dealt.report | {"copies": made})
     if params.augmentation.copies:
         console.say("copies of training rows", made["rows"], "rows")

@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import AfterValidator, Field, model_validator
 
 from stages.lib.near import near_pairs, whole_texts
+from stages.lib.sides import Split, identities
 from stages.lib.tables import blocks, growing, masked
 from stages.plumbing.section import Section
 
@@ -138,11 +139,11 @@ def copies_of(row: dict[str, Any], section: Augmentation) -> tuple[list[dict[str
 
 
 def write_copies(
-    train: Path, validation: Path, test: Path, target: Path, section: Augmentation, similarity: float
+    train: Path, validation: Path, test: Path, target: Path, section: Augmentation, split: Split
 ) -> dict[str, int]:
     """Write the copies of the rows in the table `train` to a new file, none where none are asked for.
 
-    One that is as similar as that (Jaccard, see stages.lib.near) to a row of the other two tables is not made: what is
+    One that has become a near-duplicate of a row of the other two tables, or one of its group, is not made: what is
     asked there must not be learnt by heart. Returns how many: `rows` in all, those altered by each method, the `same`
     and those `like_held_out`, which were not made, and the pairs `not_compared` (0 unless millions are alike).
     """
@@ -150,7 +151,9 @@ def write_copies(
     rows, numbers, ways = _write_every(train, every, section)
     # A row is not like those held out, and neither is a copy that only asks for it otherwise.
     altered = np.where(ways == 1 << WAYS.index("paraphrase"), 0, numbers)
-    alike, not_compared = _like_held_out([validation, test], every, altered, similarity)
+    alike, not_compared = _like_held_out([validation, test], every, altered, split.similarity)
+    if split.group and altered.any():
+        alike |= (altered > 0) & _in_groups_of([validation, test], every, split.group)
     if alike.any():
         with growing(target, dict(pl.read_parquet_schema(every))) as add:
             for table in masked([every], ~alike):
@@ -184,6 +187,15 @@ def _write_every(train: Path, target: Path, section: Augmentation) -> tuple[int,
                 ways += [sum(1 << WAYS.index(name) for name in one) for one in by]
             add(pl.DataFrame(made, schema))
     return rows, np.array(numbers, np.int64), np.array(ways, np.uint8)
+
+
+def _in_groups_of(held_out: list[Path], copies: Path, group: list[str]) -> np.ndarray:
+    """Which of the copies are of the group of a row in these tables."""
+
+    def groups(tables: list[Path]) -> np.ndarray:
+        return np.concatenate([identities(table.select(group).iter_rows()) for table in blocks(tables)])
+
+    return np.isin(groups([copies]), groups(held_out))
 
 
 def _like_held_out(

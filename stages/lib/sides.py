@@ -1,8 +1,9 @@
 """Dealing rows to train, validation and test: by hash of the group, or stratified with exact shares."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from heapq import heapify, heapreplace
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
@@ -349,15 +350,15 @@ def _folds(units: _Units, folds: int) -> np.ndarray:
     """
     fold = np.empty(len(units.sizes), np.int64)
     given = memoryview(fold)
-    rows = [0] * folds
-    of_stratum: dict[int, list[int]] = defaultdict(lambda: [0] * folds)
+    # Of each fold the rows of this stratum, all of its rows, and its number: a heap, for folds may be many.
+    waiting = [(0, 0, number) for number in range(folds)]
     order = np.argsort(units.stratum, kind="stable")
-    for unit, size, stratum in _listed(order, units.sizes[order], units.stratum[order]):
-        counts = of_stratum[stratum]
-        _, _, best = min(zip(counts, rows, range(folds), strict=True))
-        given[unit] = best
-        counts[best] += size
-        rows[best] += size
+    for _, of_stratum in groupby(_listed(order, units.sizes[order], units.stratum[order]), key=itemgetter(2)):
+        waiting = [(0, rows, number) for _, rows, number in waiting]
+        heapify(waiting)
+        for unit, size, _ in of_stratum:
+            there, rows, given[unit] = waiting[0]
+            heapreplace(waiting, (there + size, rows + size, given[unit]))
     return fold
 
 

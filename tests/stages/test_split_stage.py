@@ -266,6 +266,24 @@ def test_no_copy_is_like_a_row_that_is_held_out(near, tmp_path, monkeypatch):
     assert not held_out & set(got.copies.select("title", "response").rows())
 
 
+def test_no_copy_is_of_the_group_of_a_row_that_is_held_out(tmp_path, monkeypatch):
+    texts = ("Tampo de vidro, pés de ferro e um metro de diâmetro.", "Feita à mão por quem mora ao pé da serra.")
+    rows = [
+        {"title": f"{name} redonda {n}", "content": f"{text} Peça de número {n}."}
+        for n in range(100)
+        for name, text in zip(("Mesa", "mesa"), texts, strict=True)
+    ]
+    prepared(tmp_path, monkeypatch, rows)
+    write_recipe(tmp_path, augmentation__copies=1, **{"augmentation__methods.small_letters": 1.0})
+    got = run_split(tmp_path)
+    assert got.report["copies"]["like_held_out"] > 5
+    assert got.copies.height > 50
+    held_out = pl.concat([got.validation, got.test])
+    assert got.copies.join(held_out, on="title", how="semi").is_empty()
+    write_recipe(tmp_path, augmentation__copies=1, split__group=None, **{"augmentation__methods.small_letters": 1.0})
+    assert run_split(tmp_path).report["copies"]["like_held_out"] == 0
+
+
 def test_a_stratum_that_is_a_group_is_refused(tmp_path, monkeypatch):
     prepared(tmp_path, monkeypatch, varied(50))
     write_recipe(tmp_path, split__method="exact", split__stratify="title", split__group=["title"])
