@@ -21,7 +21,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 # Responses, at most, whose language is asked; the share found in 20,000 is sure to 0.007.
 LANGUAGE_ROWS = 20_000
 # What the rules should have left nowhere: HTML entities, tags, the replacement character (R51 measures the same).
-DIRT = r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,31});|</?(?:p|br|div|span|b|i|li|ul|ol|a|td|tr|table)\b[^<>]*>|\x{fffd}"
+DIRT = (
+    r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,31});|\x{fffd}"
+    r"|</?(?:p|br|div|span|b|i|li|ul|ol|a|td|tr|table)\b[^<>]*>|</?(?:[mopvwx]|st\d):\w+[^<>]*>|<!\["
+)
 
 
 def _leaves_room(limits: Any) -> Any:

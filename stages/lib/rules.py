@@ -89,8 +89,7 @@ def _distinct(places: np.ndarray, rows: int) -> np.ndarray:
 
 def reasons(inputs: list[str], section: Clean) -> dict[str, pl.Expr]:
     """Reason -> the rows it sets aside, in the order in which they are asked; the first that holds is the reason."""
-    response = pl.col("response")
-    texts = [pl.col(name) for name in inputs]
+    response, *texts = (_bare(name, section) for name in ("response", *inputs))
     asked = {
         "empty_input": pl.any_horizontal([_empty(name, section) for name in inputs]),
         "empty_response": _empty("response", section),
@@ -119,6 +118,12 @@ def _empty(field: str, section: Clean) -> pl.Expr:
     # Where white space was put right, none is left at the ends.
     blank = pl.col(column(field, CHARS)) == 0 if section.rules.white_space else text.str.contains(r"^\s*$")
     return text.is_null() | blank
+
+
+def _bare(field: str, section: Clean) -> pl.Expr:
+    """The field without white space at its ends; where that was put right, none is left."""
+    text = pl.col(field)
+    return text if section.rules.white_space else text.str.strip_chars()
 
 
 def _is_stub(text: pl.Expr) -> pl.Expr:

@@ -93,30 +93,44 @@ def _decoded(texts: pl.Series) -> pl.Series:
 
 # Only names that HTML has: "x<y and z>w" is no tag. Those within a word or line leave nothing behind, others a space.
 INLINE = (
-    "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark q s samp small span strike strong sub sup "
-    "tt u var wbr"
+    "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark q rb rp rt ruby s samp small span strike "
+    "strong sub sup tt u var wbr"
 )
 OTHER = (
     "address applet area article aside audio base basefont blink blockquote body br button canvas caption center "
-    "col colgroup data datalist dd details dialog dir div dl dt embed fieldset figcaption figure footer form "
-    "frame frameset h1 h2 h3 h4 h5 h6 head header hr html iframe img input label legend li link main map marquee "
-    "menu meta nav nobr noframes noscript object ol optgroup option output p param picture pre progress script "
-    "section select source style summary svg table tbody td template textarea tfoot th thead time title tr track "
-    "ul video "
+    "circle col colgroup data datalist dd details dialog dir div dl dt ellipse embed fieldset figcaption figure footer "
+    "form frame frameset h1 h2 h3 h4 h5 h6 head header hr html iframe img input label legend li link main map marquee "
+    "menu meta nav nobr noframes noscript object ol optgroup option output p param path picture polygon polyline pre "
+    "progress rect script section select source style summary svg table tbody td template textarea tfoot th thead time "
+    "title tr track ul video"
 )
+# What Word, Excel and PowerPoint write into their HTML.
+OFFICE = r"(?:[mopvwx]|st\d):\w+"
 # The separators of ASCII are white space to Unicode, but none to regular expressions.
 _SPACE = r"[\s\x1c-\x1f]"
-_ATTRIBUTES = rf"(?:{_SPACE}[^<>]*)?/?>"
+# A value in quotes may hold what ends a tag; a quote that is never closed is a letter like the others.
+_VALUE = rf"""=(?:{_SPACE}*(?:"[^"<]*"|'[^'<]*'))?"""
+_ATTRIBUTES = rf"(?:{_VALUE}|[^<>=])*"
 UNSEEN = (
     rf"(?is)<!--.*?-->|<script\b[^<>]*>.*?</script{_SPACE}*>|<style\b[^<>]*>.*?</style{_SPACE}*>"
-    r"|<!doctype[^<>]*>|<\?xml[^<>]*>"
+    r"|<!doctype[^<>]*>|<\?xml[^<>]*>|<!\[(?:if|endif)\b[^<>]*>"
 )
-INLINE_TAG = rf"(?i)</?(?:{'|'.join(INLINE.split())}){_ATTRIBUTES}"
-OTHER_TAG = rf"(?i)</?(?:{'|'.join(OTHER.split())}){_ATTRIBUTES}"
+CDATA = r"(?s)<!\[CDATA\[(.*?)\]\]>"
+
+
+def _tag(*names: str) -> str:
+    """The tags of these names; "x <a y> z" is none, for those of one letter have attributes with values or none."""
+    long, short = ("|".join(name for name in names if (len(name) > 1) == wanted) for wanted in (True, False))
+    of_short = rf"(?:{short})(?:{_SPACE}*|{_SPACE}[^<>=]*{_VALUE}{_ATTRIBUTES})"
+    return rf"(?i)</?(?:(?:{long})(?:{_SPACE}{_ATTRIBUTES})?|{of_short})/?>"
+
+
+INLINE_TAG, OTHER_TAG = _tag(*INLINE.split(), OFFICE), _tag(*OTHER.split())
 
 
 def _untagged(texts: pl.Series) -> pl.Series:
-    return texts.str.replace_all(UNSEEN, " ").str.replace_all(INLINE_TAG, "").str.replace_all(OTHER_TAG, " ")
+    texts = texts.str.replace_all(CDATA, "${1}").str.replace_all(UNSEEN, " ")
+    return texts.str.replace_all(INLINE_TAG, "").str.replace_all(OTHER_TAG, " ")
 
 
 # --- control characters
@@ -149,7 +163,7 @@ UNWANTED = {
         r"|[\x{fe00}-\x{fe0f}\x{20e3}\x{1f000}-\x{1faff}]|\x{200d}([^\p{L}\p{M}]|$)|^\x{200d}"
     ),
     # R27: the reference keeps letters, digits, commas and full stops; accented letters are letters.
-    "strict": r"[^\p{L}\p{M}\p{Nd}\s\x1c-\x1f,.]()",
+    "strict": r"[^\p{L}\p{M}\p{Nd}\s\x1c-\x1f,.]()|[\x{fe00}-\x{fe0f}\x{20e3}]",
     "any": r"[^\x00-\x{10ffff}]()",
 }
 

@@ -29,7 +29,13 @@ CASES = {
         ("a<br\x1f/>b", "a b"),  # a separator is white space, whatever regular expressions say
         ("<p>Um <b>copo</b> azul.</p>", " Um copo azul. "),
         ("azul<br/>verde<BR>rosa", "azul verde rosa"),
-        ('<a href="x>y">z</a>', 'y">z'),
+        ('<a href="x>y">z</a>, <img alt = "10 > 5" src=\'y\'>foto', "z,  foto"),
+        ('<a href="x>y</a> e "aspas"', 'y e "aspas"'),  # a quote that is never closed
+        ("umidade <a 50% e temperatura> 30, se x <i e y> z", "umidade <a 50% e temperatura> 30, se x <i e y> z"),
+        ("Camisa <o:p></o:p>azul, <st1:city w:st='on'>Rio</st1:city>", "Camisa azul, Rio"),  # Word's
+        ("<![if !supportLists]>- item<![endif]>, <!--[if mso]>x<![endif]-->y", " - item ,  y"),
+        ("<![CDATA[10 < 20 e <b>olá</b>]]>", "10 < 20 e olá"),
+        ('<svg viewBox="0 0 1 1"><path d="M0 0"/></svg>Ícone', "   Ícone"),
         ("<!-- nada --><style>p { x }</style>a<script>alert('<b>')</script>b", "  a b"),
         ("x<y and z>w, 3 < 5 > 2, <bryan@eai.com>", "x<y and z>w, 3 < 5 > 2, <bryan@eai.com>"),
         ("<<b>b>negrito", "negrito"),  # what removing one tag uncovers
@@ -82,7 +88,9 @@ def test_every_rule_has_its_cases_in_the_order_of_application():
 
 
 def test_the_strict_policy_keeps_letters_digits_commas_and_full_stops():
-    assert applied(["Ação! 10% (R$ 5,00), fim."], "characters", characters="strict")[0] == ["Ação 10 R 5,00, fim."]
+    before = ["Ação! 10% (R$ 5,00), fim.", "\u2615\ufe0f", "1\ufe0f\u20e3 fim", "हिन्दी"]
+    after = ["Ação 10 R 5,00, fim.", "", "1 fim", "हिन्दी"]
+    assert applied(before, "characters", characters="strict")[0] == after
     assert applied(["\U0001f600 \ufffd"], "characters", characters="any")[0] == ["\U0001f600 \ufffd"]
 
 

@@ -81,6 +81,14 @@ def test_near_duplicates_are_found_across_the_blocks_of_a_long_source(tmp_path, 
     assert quarantined(got) == [(302, "near_duplicate", 1)]
 
 
+@pytest.mark.parametrize("white_space", [True, False])
+def test_white_space_at_an_end_hides_no_reason(clean, white_space):
+    rows = [row("Descrição não disponível\r\n"), row(f"\n{SAID}\n", title=SAID), row(" \n"), row(SAID)]
+    got = clean(rows, **{"clean__rules.white_space": white_space})
+    assert [reason for _, reason, _ in quarantined(got)] == ["stub", "same_as_input", "empty_response"]
+    assert got.rows.height == 1
+
+
 def test_a_response_in_another_language_is_set_aside(clean):
     english = "A blue china mug with a wide handle, good for coffee in the morning and for tea."
     got = clean([row(SAID), row(english), row("Blue mug")], clean__languages=["pt"])
