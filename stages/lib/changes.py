@@ -19,7 +19,7 @@ import polars as pl
 from stages.lib.ledger import NEAR_DUPLICATE
 from stages.lib.plain import NONE
 from stages.lib.rules import Clean, rules_of
-from stages.lib.texts import ROUNDS, put_right
+from stages.lib.texts import ROUNDS, Rule, put_right
 
 # Examples for each rule and each reason.
 EXAMPLES = 5
@@ -80,25 +80,11 @@ class Examples:
         first = np.unique(np.concatenate([where[: missing[name]] for name, where in changed.items()] or [NONE]))
         if not len(first):
             return
-        found = [change for field in self._fields for change in self._traced(rows[first][["row_id", field]])]
+        rules = {name: rule for name, rule in self._rules.items() if np.isin(first, changed[name]).any()}
+        found = [change for field in self._fields for change in _traced(rows[first][["row_id", field]], rules)]
         for name, row_id, field, *texts in sorted(found, key=lambda change: change[1]):
             if len(self.changes[name]) < EXAMPLES:
                 self.changes[name].append(Change(row_id, field, *shown(*texts)))
-
-    def _traced(self, rows: pl.DataFrame) -> Iterator[tuple[str, int, str, str, str]]:
-        """What each rule does (its name, row_id, field, text before and after), applied one at a time in rounds."""
-        rows = rows.drop_nulls()
-        texts = rows.to_series(1)
-        for _ in range(ROUNDS):
-            changing = False
-            for name, rule in self._rules.items():
-                after, index = put_right(texts, {name: rule})
-                for place in np.unique(index[name]).tolist():
-                    yield name, rows["row_id"][place], texts.name, texts[place], after[place] or ""
-                    changing = True
-                texts = after
-            if not changing:
-                return
 
     def near(self, rows: pl.DataFrame) -> None:
         """Keep the texts of near-duplicates, row_id and fields, until the rows that stand for them are known."""
@@ -117,6 +103,22 @@ class Examples:
             replace(aside, change=Change(aside.row_id, "", *shown(self._near[aside.row_id], texts[aside.row_kept])))
             for aside in asides
         ]
+
+
+def _traced(rows: pl.DataFrame, rules: dict[str, Rule]) -> Iterator[tuple[str, int, str, str, str]]:
+    """What each rule does (its name, row_id, field, text before and after), applied one at a time in rounds."""
+    rows = rows.drop_nulls()
+    texts = rows.to_series(1)
+    for _ in range(ROUNDS):
+        changing = False
+        for name, rule in rules.items():
+            after, index = put_right(texts, {name: rule})
+            for place in np.unique(index[name]).tolist():
+                yield name, rows["row_id"][place], texts.name, texts[place], after[place] or ""
+                changing = True
+            texts = after
+        if not changing:
+            return
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_tables import json_lines, run_clean, write_recipe
 
-from stages.lib import records
-from stages.lib.changes import Examples, Piece, shown, visible
+from stages.lib import changes, records
+from stages.lib.changes import Piece, shown, visible
 
 SAID = "Uma caneca de louça, boa para o café da manhã e o chá da tarde, número"
 
@@ -86,18 +86,19 @@ def test_the_same_rows_give_the_same_bytes_and_few_examples_however_many_rows(ma
 
 def test_rows_are_looked_at_only_while_examples_are_missing(made, monkeypatch):
     traced = []
-    real = Examples._traced
+    real = changes._traced
 
-    def watched(self, rows):
-        traced.append(rows["row_id"].to_list())
-        return real(self, rows)
+    def watched(rows, rules):
+        traced.append((rows["row_id"].to_list(), *rules))
+        return real(rows, rules)
 
-    monkeypatch.setattr(Examples, "_traced", watched)
+    monkeypatch.setattr(changes, "_traced", watched)
     monkeypatch.setattr(records, "ROWS_PER_BLOCK", 10)
     rows = [("caneca", f"<p>{SAID} {n}</p>") for n in range(100)]
     rows[55] = ("caneca", f"{SAID} &amp; 55")
     page = made(rows, as_csv=True)
-    assert traced == [[1, 2, 3, 4, 5]] * 2 + [[56]] * 2  # once for each field
+    # Once for each field, by the rules that changed them.
+    assert traced == [([1, 2, 3, 4, 5], "tags", "white_space")] * 2 + [([56], "entities")] * 2
     assert "row 56, response" in rule(page, "entities")
 
 
