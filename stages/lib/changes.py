@@ -239,6 +239,10 @@ TOLD = {
     "no_utf8": "Bytes that are no UTF-8, which all the others are.",
     "lone_surrogate": "An escape is half a character.",
     "wrong_number_of_cells": "There are more or fewer cells than the header has.",
+    "swallowed_lines": (
+        "A quotation mark that begins a cell makes one record of several lines, each of which looks like a row. "
+        'If it belongs to the text, write the cell in quotes and the mark twice ("""Oi"" disse"), or export again.'
+    ),
     "empty_input": "An input is empty.",
     "empty_response": "The response is empty.",
     "stub": "The response says nothing.",

@@ -17,7 +17,7 @@ import pytest
 import xlsxwriter
 from source_tables import json_lines, run_clean, write_recipe
 
-from stages.lib import decoding
+from stages.lib import decoding, delimited
 from stages.lib.changes import TOLD
 from stages.lib.records import told_apart
 from stages.plumbing.problem import Problem
@@ -245,6 +245,62 @@ KEPT = {
         {"wrong_number_of_cells": 2},
     ),
     "CSV in cp1252": ("a.csv", "title,content\ncafé,pão de ló\n".encode("cp1252"), 1, {}),
+    "CSV with a quotation mark that swallows three rows": (
+        "a.csv",
+        b'title,content\n"Dom Casmurro,romance de Machado\nIracema,romance de Alencar\nTV 42",televisor\nx,y\n',
+        1,
+        {"swallowed_lines": 3},
+    ),
+    "CSV with a quotation mark that swallows rows from one column to another": (
+        "a.csv",
+        b'title,content\na,"o copo\nb,o prato\nTV 42",c d\nx,y\n',
+        1,
+        {"swallowed_lines": 3},
+    ),
+    "CSV with cells of two lines that have a comma in each": (
+        "a.csv",
+        b'title,content\nCopo,"Um copo azul\nbonito, barato"\nPrato,"raso\nR$ 3,50"\n"a, b\nc,\nd","e f"\n',
+        3,
+        {},
+    ),
+    "CSV with cells of two lines that have an HTML entity in each": (
+        "a.csv",
+        b'title;content\n"caf&eacute;\np&#227;o";bom dia\nCopo;"azul\n&quot bonito&quot;"\n',
+        2,
+        {},
+    ),
+    "CSV with spaces after its commas and rows swallowed": (
+        "a.csv",
+        b'title, content\n"Dom, um romance\nTV 42", um televisor\nx, y\n',
+        1,
+        {"swallowed_lines": 2},
+    ),
+    "CSV with cells of many lines": (
+        "a.csv",
+        b'title;content\r\nsoneto;"De tudo ao meu amor\r\nserei atento\r\n\r\nantes; e sempre"\r\n',
+        1,
+        {},
+    ),
+    "TSV of Google Sheets, which never quotes": (
+        "a.tsv",
+        b'title\tcontent\r\n"Oi" disse\tdesc1\r\n"O Louco"\tcarta\r\nTV 42"\tum televisor',
+        3,
+        {},
+    ),
+    "TSV with a quotation mark that would swallow three rows": (
+        "a.tsv",
+        'title\tcontent\n"Dom Casmurro\tromance de Machado de Assis\nIracema\tromance de José de Alencar\n'
+        'TV 42"\ttelevisor grande\nx\ty\n'.encode(),
+        4,
+        {},
+    ),
+    "TSV with a quotation mark that is never closed": ("a.tsv", b'title\tcontent\na\t"b c\nd\te f\n\n', 2, {}),
+    "TSV with quotation, and rows swallowed": (
+        "a.tsv",
+        b'title\tcontent\n"a\tb"\t"c\nd"\nx\t"y\nTV\t42"\n',
+        1,
+        {"swallowed_lines": 2},
+    ),
     "TSV, gzipped": ("a.tsv.gz", gzip.compress(b"title\tcontent\na, b\tc d\n"), 1, {}),
     "odd cells of Excel": ("a.xlsx", workbook(_odd_cells), 4, {"empty_input": 1}),
     "Excel under another name": ("a.dat", workbook(_plain_sheet), 1, {}),
@@ -407,6 +463,11 @@ REFUSED = {
     ),
     "array that begins with a comma": ("a.json", b'[,{"title": "a", "content": "b"}]', "Expecting value at ',{"),
     "array without end": ("a.json", b'[{"title": "a", "content": "b"},\n', "no closing bracket"),
+    "open quotation in a TSV where quotation is used": (
+        "a.tsv",
+        b'title\tcontent\na\t"b\nc"\n"Oi" disse\td\n',
+        "a.tsv, line 4",
+    ),
     "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
     "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
 }
@@ -525,6 +586,64 @@ def test_the_quarantine_has_the_record_as_it_stands_in_the_file(tmp_path, monkey
         )
     )
     assert got.rows.select("line", "response").rows() == [(8, "Um copo, e outro.")]
+
+
+TSV = b"title\tcontent\n"
+QUOTED = {  # what stands below the header, and the rows that it makes
+    "cells of one line": (b'"a"\t"b c"\nd\te f\n', [("a", "b c"), ("d", "e f")]),
+    "marks written twice": (b'"a ""b"""\tc\n', [('a "b"', "c")]),
+    "a tab": (b'"a\tb"\tc\n', [("a b", "c")]),
+    "a line end": (b'a\t"b\nc"\nd\te\n', [("a", "b c"), ("d", "e")]),
+    "one cell of many lines among others that are quoted": (
+        b'"a"\t"b\n\nc"\n"d"\t"e"\n',
+        [("a", "b c"), ("d", "e")],
+    ),
+}
+NOT_QUOTED = {
+    "a mark that is not closed in its cell": (b'"Oi" disse\tb\n', [('"Oi" disse', "b")]),
+    "a mark that would swallow a row": (b'"a\tb\nc"\td\n', [('"a', "b"), ('c"', "d")]),
+    "a mark that would swallow a cell": (b'"a\tb"\nc\td\n', [('"a', 'b"'), ("c", "d")]),
+    "a mark that is never closed": (b'a\tb\nc\t"d', [("a", "b"), ("c", '"d')]),
+    "quotation elsewhere": (b'"Oi" disse\tb\n\n"c"\td\n', [('"Oi" disse', "b"), ('"c"', "d")]),
+}
+
+
+@pytest.mark.parametrize("case", [*QUOTED, *NOT_QUOTED])
+def test_quotation_is_read_with_tabs_unless_the_first_lines_show_that_there_is_none(case, tmp_path, monkeypatch):
+    below, rows = {**QUOTED, **NOT_QUOTED}[case]
+    got = read(tmp_path, monkeypatch, "a.tsv", TSV + below)
+    assert got.rows.select("title", "response").rows() == rows
+    assert got.report["read"] == len(rows)
+
+
+@pytest.mark.parametrize("sample", range(1, 80))
+def test_a_sample_may_end_anywhere_in_a_table_of_tabs(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LOOKED_AT", 1)
+    monkeypatch.setattr(decoding, "SAMPLE", sample)
+    got = read(tmp_path, monkeypatch, "a.tsv", TSV + b'a\tb\nc\t"d\n\ne f"\n"g\th"\ti\nj\tk\n')
+    assert got.rows.select("title", "response").rows() == [("a", "b"), ("c", "d e f"), ("g h", "i"), ("j", "k")]
+
+
+def test_what_the_sample_shows_holds_for_the_whole_table_of_tabs(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "LOOKED_AT", 1)
+    monkeypatch.setattr(decoding, "SAMPLE", 30)
+    plain = TSV + b'"Oi" disse\tb\n' + b"c\td e\n" * 9
+    got = read(tmp_path, monkeypatch, "a.tsv", plain + b'f\t"g\nso\nh"\ti\n')
+    assert got.report["reasons"] == {"wrong_number_of_cells": 1}
+    assert got.rows["response"].to_list() == ["b", "d e", '"g', "i"]
+
+
+def test_swallowed_lines_are_set_aside_one_by_one(tmp_path, monkeypatch):
+    lines = ['"Dom Casmurro,um romance', "Iracema,outro", 'TV 42",um televisor']
+    content = "\r\n".join(["title,content", "a,b c", *lines, "d,e f"])
+    got = read(tmp_path, monkeypatch, "a.csv", content.encode())
+    assert got.report["read"] == 5
+    assert got.quarantine.select("row_id", "line", "reason", "raw").rows() == [
+        (2, 3, "swallowed_lines", lines[0]),
+        (3, 4, "swallowed_lines", lines[1]),
+        (4, 5, "swallowed_lines", lines[2]),
+    ]
+    assert got.rows.select("row_id", "line", "response").rows() == [(1, 2, "b c"), (5, 6, "e f")]
 
 
 @pytest.mark.parametrize("names", [["x", "x", "x [2]"], ["", "[1]", "t"], ["a", "", "", "a", "a [4]"], []])
