@@ -25,6 +25,25 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 HIGH = bytes(range(0x80, 0x100))
 BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
+UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+# What cp1252 has besides ASCII, where it is read for cp850 or mac-roman. The signs are the letters of those two that no
+# language of cp1252 writes within a word: … ’ – — · ™ ª º and the no-break space do stand between letters, and § ¦ ¬ ¶
+# are used as delimiters.
+ACCENTED = "À-ÖØ-öø-ÿ"
+CAPITALS = "À-ÖØ-ÞŠŒŽŸ"
+SIGNS = "‚ƒ„†‡ˆ‰‹˜›¡¢£¤¥"
+HOLES = "\x81\x8d\x8f\x90\x9d"
+IN_WORDS = f"A-Za-z{ACCENTED}ŠŒŽšœžŸ{SIGNS}{HOLES}"
+# A sign between letters, a hole beside one, a capital after a small letter.
+ODD = re.compile(
+    f"(?<=[{IN_WORDS}])[{SIGNS}](?=[{IN_WORDS}])|(?<=[{IN_WORDS}])[{HOLES}]|[{HOLES}](?=[{IN_WORDS}])"
+    f"|(?<=[a-z])[{CAPITALS}](?=[{IN_WORDS}])"
+)
+# How many letters a hole outweighs, being no character at all: in a novel in capitals as cp850 it is one to six.
+HOLE_WEIGHT = 10
+USUAL = re.compile(f"(?<=[A-Za-z])[{ACCENTED}]|[{ACCENTED}](?=[A-Za-z])")
+WORD = re.compile(rb"[A-Za-z\x80-\xff]{1,40}")
+SHOWN = 3
 # The longer mark comes first: UTF-32 begins like UTF-16.
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -132,6 +151,32 @@ def _utf8_or_cp1252(start: bytes) -> str:
     return "utf-8" if valid * 2 >= len(telling) else "cp1252"
 
 
+def _refuse_older(path: Path, start: bytes) -> None:
+    """Raise Problem where bytes taken for cp1252 make more odd letters than usual ones, as cp850 and mac-roman do.
+
+    What is UTF-8 does not count: some lines of it among others of cp1252 are mended by the rule `encoding`.
+    """
+    content = UTF8.sub(b" ", start)
+    text = _as_cp1252(content)
+    odd = "".join(ODD.findall(text))
+    weight = len(odd) + (HOLE_WEIGHT - 1) * sum(map(odd.count, HOLES))
+    if weight <= len(USUAL.findall(ODD.sub(" ", text))):
+        return
+    words = (word[0] for word in WORD.finditer(content) if ODD.search(text, word.start(), word.end()))
+    shown = b", ".join(islice(dict.fromkeys(words), SHOWN))
+    told = re.sub("[\x80-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", _as_cp1252(shown))
+    wanted = f"words; they are {shown.decode('cp850')} as cp850, {shown.decode('mac-roman')} as mac-roman"
+    do = "set source.encoding to what is right: cp850 (Excel's CSV of MS-DOS), mac-roman (of Macintosh) or cp1252"
+    raise Problem(str(path), f"no UTF-8, and as cp1252 {told}", wanted, f"{do}; or save the file as UTF-8")
+
+
+def _as_cp1252(content: bytes) -> str:
+    """The text, a character for each byte, as browsers read it: the five holes are C1."""
+    import ftfy.bad_codecs  # noqa: F401 - registers the codec
+
+    return content.decode("sloppy-windows-1252")
+
+
 def _is_utf8(line: bytes) -> bool:
     try:
         line.decode()
@@ -165,6 +210,8 @@ def blocks(path: Path, encoding: str) -> Iterator[bytes]:
 
     Bytes of a UTF-8 file are passed on as they are, so that the reader can set a damaged line aside by itself; in the
     other encodings what can not be decoded becomes U+FFFD. cp1252 is read as browsers do: its five holes are C1.
+
+    Raises Problem where auto would take cp850 or mac-roman for cp1252.
     """
     codec = codec_of(path, encoding)
     with unpacked(path) as file:
@@ -173,9 +220,13 @@ def blocks(path: Path, encoding: str) -> Iterator[bytes]:
             # ASCII is the same in both: the first bytes beyond it tell, however far from the start they are.
             for piece in pieces:
                 if beyond := BEYOND_ASCII.search(piece):
-                    begun = piece.rfind(b"\n", 0, beyond.start()) + 1
+                    # Old Macs end lines with CR, and an array may be one line: it may begin more than a sample before.
+                    begun = max(piece.rfind(b"\n", 0, beyond.start()) + 1, beyond.start() - SAMPLE // 2)
                     held = [piece, *islice(pieces, int(len(piece) < begun + SAMPLE))]
-                    codec = _utf8_or_cp1252(b"".join(held)[begun : begun + SAMPLE])
+                    start = b"".join(held)[begun : begun + SAMPLE]
+                    codec = _utf8_or_cp1252(start)
+                    if codec == "cp1252":
+                        _refuse_older(path, start)
                     pieces = chain(held, pieces)
                     break
                 yield piece

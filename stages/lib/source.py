@@ -12,7 +12,7 @@ from stages.plumbing.section import Section
 
 FORMATS = ("jsonl", "json", "csv", "tsv", "xlsx", "parquet")
 Format = Literal["auto", "jsonl", "json", "csv", "tsv", "xlsx", "parquet"]
-Encoding = Literal["auto", "utf-8", "utf-16", "cp1252", "latin-1"]
+Encoding = Literal["auto", "utf-8", "utf-16", "cp1252", "latin-1", "cp850", "mac-roman"]
 
 # Names that the tables of the pipeline give to columns of their own.
 RESERVED = ("row_id", "line", "offset", "row_kept", "response", "copy", "paraphrase")

@@ -301,6 +301,12 @@ KEPT = {
         1,
         {"swallowed_lines": 2},
     ),
+    "CSV in cp1252 with typographic signs": (
+        "a.csv",
+        "title,content\nCopo d’água,“Um copo” — 5€…ou menos™ por 1º\n".encode("cp1252"),
+        1,
+        {},
+    ),
     "TSV, gzipped": ("a.tsv.gz", gzip.compress(b"title\tcontent\na, b\tc d\n"), 1, {}),
     "odd cells of Excel": ("a.xlsx", workbook(_odd_cells), 4, {"empty_input": 1}),
     "Excel under another name": ("a.dat", workbook(_plain_sheet), 1, {}),
@@ -468,6 +474,18 @@ REFUSED = {
         b'title\tcontent\na\t"b\nc"\n"Oi" disse\td\n',
         "a.tsv, line 4",
     ),
+    "CSV (MS-DOS) of Excel": (
+        "a.csv",
+        "title;content\r\nCalça;É só pão, não.\r\n".encode("cp850"),
+        "cp1252 Cal‡a, pÆo, nÆo",
+    ),
+    "CSV (Macintosh) of Excel": (
+        "a.csv",
+        "title;content\rCalça;É só pão, não.\r".encode("mac-roman"),
+        "Calça, pão, não as mac-roman",
+    ),
+    "JSON Lines in cp850": ("a.jsonl", (LINE + line()).decode().encode("cp850"), "as cp850, lou"),
+    "JSON array in mac-roman": ("a.json", b"[" + line().decode().encode("mac-roman") + b"]", "louça as mac-roman"),
     "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
     "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
 }
@@ -499,6 +517,23 @@ def test_a_file_that_cannot_be_read_is_refused_in_words_and_nothing_is_written(c
     assert not (tmp_path / "data/clean.parquet").exists()
     assert not (tmp_path / "data/quarantine.parquet").exists()
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp850", "mac-roman"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'title,content\nCalça,"Não é só pão, é você."\n'),
+        ("a.tsv", "title\tcontent\rCalça\tNão é só pão, é você.\r"),
+        ("a.jsonl", '{"title": "Calça", "content": "Não é só pão, é você."}\n'),
+        ("a.json", '[{"title": "Calça", "content": "Não é só pão, é você."}]'),
+    ],
+)
+def test_each_format_of_texts_is_read_in_the_encoding_that_the_recipe_says(
+    encoding, name, content, tmp_path, monkeypatch
+):
+    got = read(tmp_path, monkeypatch, name, content.encode(encoding), source__encoding=encoding)
+    assert got.rows.select("title", "response").rows() == [("Calça", "Não é só pão, é você.")]
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "mac-roman", "latin-1"])
