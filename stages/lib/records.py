@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -117,36 +118,50 @@ def told_apart(names: list[str]) -> list[str]:
 
 
 def all_there(found: list[str], source: Source, where: str, do: str = "correct source.columns") -> None:
-    """Raise Problem, with what to do, when a column that the recipe names is not among those found."""
+    """Raise Problem, with what to do, when a column that the recipe names is not among those found.
+
+    A name that only has its accents written in another way (Unicode's NFC or NFD) looks the same: what to do says so.
+    """
     wanted = list(dict.fromkeys(source.columns.fields.values()))
     missing = [column for column in wanted if column not in found]
     if missing:
         told = f"columns {listed(found) or 'none'}; not there: {', '.join(missing)}"
+        alike = [name for column in missing for name in found if _composed(name) == _composed(column)]
+        if alike:
+            names = ", ".join(map(json.dumps, alike))
+            do = f"{do}: on one side accents are characters of their own; write, quotes included, {names}"
         raise Problem(where, told, f"columns {', '.join(wanted)}", do)
 
 
 Row = Sequence[str | None]
 
 
-def _names(cells: Row) -> list[str]:
-    return [(cell or "").strip().removeprefix("\ufeff") for cell in cells]
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _names(cells: Row, source: Source) -> list[str]:
+    """The names, trimmed; those that the recipe has are spelt as there, since macOS writes accents apart (NFD)."""
+    spelt = {_composed(column): column for column in source.columns.fields.values()}
+    names = ((cell or "").strip().removeprefix("\ufeff") for cell in cells)
+    return [spelt.get(_composed(name), name) for name in names]
 
 
 def header_among(rows: Iterable[tuple[str, Row]], source: Source) -> str | None:
     """The place of the first of some rows, each with its place, that has all wanted columns."""
     wanted = set(source.columns.fields.values())
-    return next((place for place, cells in rows if wanted.issubset(_names(cells))), None)
+    return next((place for place, cells in rows if wanted.issubset(_names(cells, source))), None)
 
 
 def header(
     cells: Row, source: Source, where: str, rows: Iterable[tuple[str, Row]] = (), do: str = "correct source.columns"
 ) -> list[str]:
-    """The names of the columns, trimmed; raises Problem when a wanted one is missing or stands there twice.
+    """The names of the columns, spelt as the recipe does; raises Problem when a wanted one is missing or there twice.
 
     rows: with their places, some of those below; if the wanted columns stand in one of them, the problem says so.
     do: what to do otherwise.
     """
-    names = _names(cells)
+    names = _names(cells, source)
     if place := header_among(rows, source):
         do = f"the columns stand in {place}: delete what is above it"
     all_there(names, source, where, do)

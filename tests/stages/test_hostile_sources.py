@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import random
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
+import yaml
 from source_tables import json_lines, run_clean, write_recipe
 
 from stages.lib import decoding, delimited
@@ -543,6 +545,72 @@ def test_texts_that_were_decoded_by_the_wrong_codec_are_put_right(codec, tmp_pat
     got = read(tmp_path, monkeypatch, "a.jsonl", line(spoilt, f"{spoilt}, à mesa.") + LINE)
     assert got.rows["title"].to_list() == ["Café com pão de queijo", "Copo azul"]
     assert got.report["changed"]["encoding"] == 1
+
+
+def composed_and_decomposed(text: str) -> tuple[str, str]:
+    return tuple(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+
+
+TITLE, TITLE_APART = composed_and_decomposed("Título")
+CONTENT, CONTENT_APART = composed_and_decomposed("Descrição")
+IN_PORTUGUESE = {
+    "a.csv": "{0};{1}\nCopo;Um copo.\n",
+    "a.tsv": "{0}\t{1}\nCopo\tUm copo.\n",
+    "a.jsonl": '{{"{0}": "Copo", "{1}": "Um copo."}}\n',
+    "a.json": '[{{"{0}": "Copo", "{1}": "Um copo."}}]',
+}
+
+
+def table_in_portuguese(name: str, title: str, content: str) -> bytes:
+    if name == "a.parquet":
+        return parquet({title: ["Copo"], content: ["Um copo."]})
+    if name == "a.xlsx":
+        return workbook(
+            lambda _, sheet: [
+                sheet.write_row(at, 0, row) for at, row in enumerate([[title, content], ["Copo", "Um copo."]])
+            ]
+        )
+    return IN_PORTUGUESE[name].format(title, content).encode()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.xlsx", "a.parquet"])
+@pytest.mark.parametrize("spelt", [(TITLE, CONTENT), (TITLE_APART, CONTENT_APART), (TITLE, CONTENT_APART)])
+@pytest.mark.parametrize("there", [(TITLE, CONTENT), (TITLE_APART, CONTENT_APART)])
+def test_a_column_of_a_table_is_the_same_however_its_accents_are_written(name, spelt, there, tmp_path, monkeypatch):
+    columns = {"inputs": {"title": spelt[0]}, "response": spelt[1]}
+    got = read(tmp_path, monkeypatch, name, table_in_portuguese(name, *there), source__columns=columns)
+    assert got.rows.select("title", "response").rows() == [("Copo", "Um copo.")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.xlsx"])
+def test_two_columns_that_differ_in_the_writing_of_accents_alone_are_one_name_twice(name, tmp_path, monkeypatch):
+    columns = {"inputs": {"title": TITLE}, "response": TITLE}
+    with pytest.raises(Problem, match="more than one column Título"):
+        read(tmp_path, monkeypatch, name, table_in_portuguese(name, TITLE, TITLE_APART), source__columns=columns)
+
+
+def test_a_header_further_down_is_told_however_its_accents_are_written(tmp_path, monkeypatch):
+    columns = {"inputs": {"title": TITLE}, "response": CONTENT}
+    content = b"Exportado\n" + table_in_portuguese("a.csv", TITLE_APART, CONTENT_APART)
+    with pytest.raises(Problem, match="the columns stand in line 2"):
+        read(tmp_path, monkeypatch, "a.csv", content, source__columns=columns)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_key_whose_accents_are_written_in_another_way_is_told_as_the_recipe_has_to_write_it(
+    name, tmp_path, monkeypatch
+):
+    content = table_in_portuguese(name, TITLE_APART, CONTENT)
+    columns = {"inputs": {"title": TITLE}, "response": CONTENT}
+    with pytest.raises(Problem) as refused:
+        read(tmp_path, monkeypatch, name, content, source__columns=columns)
+    assert refused.value.found.endswith("not there: Título")
+    assert refused.value.do.startswith("correct source.columns: on one side accents are characters of their own")
+    written = refused.value.do.rpartition("quotes included, ")[2]
+    assert written == r'"Ti\u0301tulo"'
+    columns["inputs"]["title"] = yaml.safe_load(written)
+    got = read(tmp_path, monkeypatch, name, content, source__columns=columns)
+    assert got.rows["title"].to_list() == ["Copo"]
 
 
 def test_a_key_with_slashes_is_repeated_however_they_are_written(tmp_path, monkeypatch):
