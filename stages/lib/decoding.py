@@ -41,6 +41,8 @@ ODD = re.compile(
 )
 # How many letters a hole outweighs, being no character at all: in a novel in capitals as cp850 it is one to six.
 HOLE_WEIGHT = 10
+# Lines with odd letters that it takes, where a file has so many: fewer are damaged ones.
+ODD_LINES = 3
 USUAL = re.compile(f"(?<=[A-Za-z])[{ACCENTED}]|[{ACCENTED}](?=[A-Za-z])")
 WORD = re.compile(rb"[A-Za-z\x80-\xff]{1,40}")
 SHOWN = 3
@@ -151,16 +153,20 @@ def _utf8_or_cp1252(start: bytes) -> str:
     return "utf-8" if valid * 2 >= len(telling) else "cp1252"
 
 
-def _refuse_older(path: Path, start: bytes) -> None:
+def _refuse_older(path: Path, start: bytes, before: int) -> None:
     """Raise Problem where bytes taken for cp1252 make more odd letters than usual ones, as cp850 and mac-roman do.
 
     What is UTF-8 does not count: some lines of it among others of cp1252 are mended by the rule `encoding`.
+
+    before: lines above these bytes.
     """
     content = UTF8.sub(b" ", start)
     text = _as_cp1252(content)
     odd = "".join(ODD.findall(text))
     weight = len(odd) + (HOLE_WEIGHT - 1) * sum(map(odd.count, HOLES))
-    if weight <= len(USUAL.findall(ODD.sub(" ", text))):
+    lines = [line for line in text.splitlines() if line.strip()]
+    few = sum(bool(ODD.search(line)) for line in lines) < min(ODD_LINES, before + len(lines))
+    if few or weight <= len(USUAL.findall(ODD.sub(" ", text))):
         return
     words = (word[0] for word in WORD.finditer(content) if ODD.search(text, word.start(), word.end()))
     shown = b", ".join(islice(dict.fromkeys(words), SHOWN))
@@ -218,6 +224,7 @@ def blocks(path: Path, encoding: str) -> Iterator[bytes]:
         pieces = _pieces(file, path, BLOCK)
         if encoding == "auto" and codec in ("utf-8", "cp1252"):
             # ASCII is the same in both: the first bytes beyond it tell, however far from the start they are.
+            before = 0
             for piece in pieces:
                 if beyond := BEYOND_ASCII.search(piece):
                     # Old Macs end lines with CR, and an array may be one line: it may begin more than a sample before.
@@ -226,9 +233,10 @@ def blocks(path: Path, encoding: str) -> Iterator[bytes]:
                     start = b"".join(held)[begun : begun + SAMPLE]
                     codec = _utf8_or_cp1252(start)
                     if codec == "cp1252":
-                        _refuse_older(path, start)
+                        _refuse_older(path, start, before + piece.count(b"\n", 0, begun))
                     pieces = chain(held, pieces)
                     break
+                before += piece.count(b"\n")
                 yield piece
         elif codec.startswith("utf-8"):
             pieces = _unmarked(pieces)

@@ -303,6 +303,12 @@ KEPT = {
         1,
         {"swallowed_lines": 2},
     ),
+    "a line of bytes in ASCII": (
+        "a.jsonl",
+        b"".join(line("copo", f"um copo {n}") for n in range(4)) + b"\x8dA \x8fB \x90C\n",
+        4,
+        {"broken_json": 1},
+    ),
     "CSV in cp1252 with typographic signs": (
         "a.csv",
         "title,content\nCopo d’água,“Um copo” — 5€…ou menos™ por 1º\n".encode("cp1252"),
@@ -478,16 +484,16 @@ REFUSED = {
     ),
     "CSV (MS-DOS) of Excel": (
         "a.csv",
-        "title;content\r\nCalça;É só pão, não.\r\n".encode("cp850"),
+        "title;content\r\nCalça;É só pão, não.\r\nCalção;Tem botões.\r\nMaçã;É ácida.\r\n".encode("cp850"),
         "cp1252 Cal‡a, pÆo, nÆo",
     ),
     "CSV (Macintosh) of Excel": (
         "a.csv",
-        "title;content\rCalça;É só pão, não.\r".encode("mac-roman"),
+        "title;content\rCalça;É só pão, não.\rCalção;Tem botões.\rMaçã;É ácida.\r".encode("mac-roman"),
         "Calça, pão, não as mac-roman",
     ),
-    "JSON Lines in cp850": ("a.jsonl", (LINE + line()).decode().encode("cp850"), "as cp850, lou"),
-    "JSON array in mac-roman": ("a.json", b"[" + line().decode().encode("mac-roman") + b"]", "louça as mac-roman"),
+    "JSON Lines in cp850": ("a.jsonl", (LINE + line() * 3).decode().encode("cp850"), "as cp850, lou"),
+    "JSON array in mac-roman": ("a.json", b"[%s]" % line().strip().decode().encode("mac-roman"), "louça as mac-roman"),
     "open quotation in CSV": ("a.csv", b'title,content\na,b\nc,"d\ne,f\n', "line 3"),
     "unknown format": ("a.dat", b"hello there", "set source.format to one of"),
 }
